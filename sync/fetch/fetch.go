@@ -1,0 +1,2 @@
+// Package fetch turns stored content into bytes: extents, chunks, packs, age blocks, shards.
+package fetch
