@@ -1,0 +1,8 @@
+//go:build darwin || freebsd || netbsd
+
+package vfs
+
+import "syscall"
+
+// ErrNoAttr is returned when an extended attribute doesn't exist.
+const ErrNoAttr = syscall.ENOATTR
