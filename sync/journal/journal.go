@@ -1,28 +1,36 @@
 // Package journal is the one truth of a drive's local state: a sequence of checksummed records in segment files.
 package journal
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+)
 
 // LSN is the position of a record: the number of bytes of journal before it, over all segments ever. It only grows.
 type LSN uint64
 
-// Kind tells whose record it is. Kinds below 64 are the index's, from 64 on the stage's.
+// Kind tells whose record it is. Kinds 1 to 63 are the index's, 64 to 127 the stage's.
 type Kind uint8
 
-// API sketch (the owner of the package replaces it, keeping these signatures):
-//
-//	type Options struct { SegmentSize int64 (64 MiB); Logger *slog.Logger }
-//	func Open(dir string, opt Options) (*Journal, error)            // locks nothing; reads headers, finds the checkpoint and the end
-//	func (j *Journal) Replay(fn func(Record) error) error           // from the checkpoint on; to be called once before Append; *DamageError
-//	func (j *Journal) Append(kind Kind, head, body []byte) (Ref, error) // not durable yet; head and body are joined; ENOSPC is returned whole, nothing half-written counts
-//	func (j *Journal) Sync(ctx context.Context, upTo LSN) error     // group commit: returns when everything up to upTo is durable
-//	func (j *Journal) Durable() LSN ; func (j *Journal) End() LSN
-//	func (j *Journal) ReadAt(p []byte, ref Ref, off int64) error    // body bytes of a record, verified lazily (ErrGone when its segment was recycled)
-//	func (j *Journal) Checkpoint(lsn LSN) error                     // replay may start here from now on (durable when it returns)
-//	func (j *Journal) Pin(seg uint64) / Unpin / Segments() []SegmentInfo / Drop(seg) error  // a pinned segment is never recycled
-//	func (j *Journal) Close() error
-//
-// BeforeSync hooks let the stage flush layer files.
+// FirstStageKind is the lowest kind that belongs to the stage; every lower one is the index's.
+const FirstStageKind Kind = 64
+
+// MaxBody is the longest body of one record in bytes.
+const MaxBody = 1<<20 + 64<<10
+
+// ErrGone is returned by ReadAt and Verify when the segment of the record isn't there any more.
+var ErrGone = errors.New("journal: the segment of this record was recycled")
+
+// Options of Open. The zero value is fit for use.
+type Options struct {
+	SegmentSize int64        // bytes of a segment file; 0: 64 MiB
+	Logger      *slog.Logger // nil: silent
+	BootID      string       // "": what the operating system says
+}
+
+// Ref says where the body of a record is.
 type Ref struct {
 	Segment uint64
 	Off     int64 // of the body inside the segment
@@ -30,8 +38,46 @@ type Ref struct {
 	LSN     LSN // position after the record: Sync(ctx, ref.LSN) makes it durable
 }
 
+// Record is one record as Replay shows it.
+type Record struct {
+	Kind Kind
+	LSN  LSN // position after the record
+	Ref  Ref
+	Body []byte // valid during the call only
+}
+
+// Segment describes one segment file.
+type Segment struct {
+	Number uint64
+	Bytes  int64 // used
+	Pinned bool
+}
+
+// DamageError is returned when local bytes that were durable are not what was written.
+type DamageError struct {
+	File string
+	Off  int64
+	Why  string
+}
+
+func (e *DamageError) Error() string {
+	return fmt.Sprintf("%s is damaged at byte %d: %s", e.File, e.Off, e.Why)
+}
+
 // Journal is safe for concurrent use.
 type Journal struct{}
 
-// Sync returns when every record that ends at or before upTo is durable.
-func (j *Journal) Sync(ctx context.Context, upTo LSN) error { panic("journal: being built") }
+func Open(dir string, opt Options) (*Journal, error)              { panic("being built") }
+func (j *Journal) Replay(fn func(Record) error) error             { panic("being built") }
+func (j *Journal) Append(kind Kind, parts ...[]byte) (Ref, error) { panic("being built") }
+func (j *Journal) Sync(ctx context.Context, upTo LSN) error       { panic("being built") }
+func (j *Journal) Durable() LSN                                   { panic("being built") }
+func (j *Journal) End() LSN                                       { panic("being built") }
+func (j *Journal) ReadAt(p []byte, ref Ref, off int64) error      { panic("being built") }
+func (j *Journal) Verify(ref Ref) error                           { panic("being built") }
+func (j *Journal) Checkpoint(lsn LSN) error                       { panic("being built") }
+func (j *Journal) Pin(seg uint64)                                 { panic("being built") }
+func (j *Journal) Unpin(seg uint64)                               { panic("being built") }
+func (j *Journal) Segments() []Segment                            { panic("being built") }
+func (j *Journal) SameBoot() bool                                 { panic("being built") }
+func (j *Journal) Close() error                                   { panic("being built") }
