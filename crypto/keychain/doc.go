@@ -1,0 +1,2 @@
+// Package keychain derives every key from one seed.
+package keychain

@@ -1,0 +1,2 @@
+// Package merkle is the tree hash of shards and its range proofs.
+package merkle

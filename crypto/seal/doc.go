@@ -1,0 +1,2 @@
+// Package seal makes and opens age files.
+package seal

@@ -1,0 +1,2 @@
+// Package token signs and checks lease tokens and receipts.
+package token

@@ -1,0 +1,2 @@
+// Package chunk cuts contents into chunks.
+package chunk

@@ -1,0 +1,2 @@
+// Package erasure codes packs into shards.
+package erasure

@@ -1,0 +1,2 @@
+// Package pack gathers chunks into age files.
+package pack
