@@ -1,8 +1,30 @@
+// Package transfer moves shards between packs and leases: parallel, retried, hedged, verified.
+//
+// Its nouns: Shards is one lease (drive/lease implements it, memshards is its twin in memory, shardstest the suite that both pass). Pool is
+// all leases of a drive; it limits the requests in flight for each, remembers how each answers, and decides whom to ask. fetch reads through it, engine puts
+// and repairs through it.
+//
+// # Reading
+//
+// A range of a pack is asked of the data shard that holds it. When the provider lacks it, lies, or lets wait longer than its own history
+// lets expect, the same range of the best k other shards is asked for and the range is rebuilt; whoever is first wins. A *breaker* of each lease opens after three
+// failures in a row (or three answers that others overtook): then others are asked first and a small question each second to minute finds out whether it is
+// back. It only changes the order: whoever is needed to reach k is asked, whatever its breaker says. Asking twice because of mere slowness is
+// limited to a tenth of all reads.
+//
+// Bytes are checked by the caller's check (age blocks authenticate themselves); only when it refuses are proofs asked for, which tell who lied. Shards
+// that a provider lacks or answers wrongly are reported to the hook of Bad.
+//
+// # Concurrency and memory
+//
+// Everything is safe for concurrent use, except that hooks are set before use. Reads write into the caller's memory and beyond that hold at most Options.Spare bytes of other
+// shards' pieces. No goroutine touches the caller's memory after a call has returned. Nothing here survives a crash or needs to.
 package transfer
 
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/cloudcoin/cloudcoin/sync/model"
 )
@@ -23,8 +45,8 @@ type Shards interface {
 	Info() LeaseInfo
 	// Put stores a shard and returns when a signed receipt for exactly these bytes was verified.
 	Put(ctx context.Context, id model.ShardID, body []byte) error
-	// Get fills p from byte off of the shard. With verify the range is checked by a proof against id (whole shards always are).
-	// Without, the caller checks it by other means (the pack's age blocks are authenticated).
+	// Get fills p from byte off of the shard, which has size bytes. With verify the range is checked against id: a whole shard by its
+	// hash, a part by a proof. Without, the caller checks it by other means (the pack's age blocks are authenticated).
 	Get(ctx context.Context, id model.ShardID, off int64, p []byte, size int64, verify bool) error
 	// Has tells for each id whether the provider says that it holds it (up to 1,000 ids are one request; more are split).
 	Has(ctx context.Context, ids []model.ShardID) ([]bool, error)
@@ -46,6 +68,28 @@ type Shards interface {
 type Slot struct {
 	Counter uint64
 	Payload []byte
+}
+
+// Bounds of slots, the same for every provider.
+const (
+	MaxSlotName    = 64
+	MaxSlotPayload = 64 << 10
+)
+
+// ValidSlot tells whether a slot can be stored under a name.
+func ValidSlot(name string, s Slot) error {
+	if len(name) < 1 || len(name) > MaxSlotName {
+		return fmt.Errorf("slot name has %d bytes, may have 1 to %d", len(name), MaxSlotName)
+	}
+	for _, c := range []byte(name) {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-') {
+			return fmt.Errorf("slot name %q: only letters, digits, _ and - are allowed", name)
+		}
+	}
+	if len(s.Payload) > MaxSlotPayload {
+		return fmt.Errorf("slot %q has %d bytes, may have %d", name, len(s.Payload), MaxSlotPayload)
+	}
+	return nil
 }
 
 // Usage of a lease in bytes.
