@@ -1,0 +1,181 @@
+package shardstore
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/cloudcoin/cloudcoin/provider/internal/group"
+	"github.com/cloudcoin/cloudcoin/sync/model"
+)
+
+// folderWriter is a temporary file on its way to becoming a shard.
+type folderWriter struct {
+	store *Folder
+	file  *os.File // nil after the end
+	path  string   // where Commit puts it
+}
+
+// Create implements Store.
+func (f *Folder) Create(lease model.LeaseID, id model.ShardID) (Writer, error) {
+	return f.create(f.shardPath(lease, id))
+}
+
+func (f *Folder) create(path string) (*folderWriter, error) {
+	file, err := os.CreateTemp(filepath.Join(f.dir, "tmp"), "")
+	if err != nil {
+		return nil, mapError(err)
+	}
+	return &folderWriter{store: f, file: file, path: path}, nil
+}
+
+func (w *folderWriter) Write(p []byte) (int, error) {
+	n, err := w.file.Write(p)
+	if err != nil {
+		return n, mapError(err)
+	}
+	return n, nil
+}
+
+// Sync implements Writer.
+func (w *folderWriter) Sync() error {
+	w.store.pace <- struct{}{}
+	defer func() { <-w.store.pace }()
+	if err := syncData(w.file); err != nil {
+		return fmt.Errorf("sync %s: %w", w.file.Name(), mapError(err))
+	}
+	return nil
+}
+
+// Commit implements Writer.
+func (w *folderWriter) Commit() error {
+	temp := w.file.Name()
+	if err := w.file.Close(); err != nil {
+		return errors.Join(mapError(err), w.drop(temp))
+	}
+	dir := filepath.Dir(w.path)
+	if err := w.store.makeDir(dir); err != nil {
+		return errors.Join(err, w.drop(temp))
+	}
+	if err := os.Rename(temp, w.path); err != nil {
+		return errors.Join(mapError(err), w.drop(temp))
+	}
+	w.file = nil
+	return w.store.flush.dir(dir)
+}
+
+// Abort implements Writer.
+func (w *folderWriter) Abort() error {
+	if w.file == nil {
+		return nil
+	}
+	temp := w.file.Name()
+	return errors.Join(w.file.Close(), w.drop(temp))
+}
+
+func (w *folderWriter) drop(temp string) error {
+	w.file = nil
+	return os.Remove(temp)
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func (f *Folder) slotPath(lease model.LeaseID, name string) string {
+	return filepath.Join(f.dir, "slots", lease.String(), hex.EncodeToString([]byte(name)))
+}
+
+// PutSlot implements Store.
+func (f *Folder) PutSlot(lease model.LeaseID, name string, value []byte) error {
+	w, err := f.create(f.slotPath(lease, name))
+	if err != nil {
+		return fmt.Errorf("put slot %s: %w", name, err)
+	}
+	_, err = w.Write(binary.BigEndian.AppendUint32(slices.Clone(value), crc32.Checksum(value, castagnoli)))
+	if err == nil {
+		err = w.Sync()
+	}
+	if err == nil {
+		err = w.Commit()
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("put slot %s: %w", name, err), w.Abort())
+	}
+	return nil
+}
+
+// Slot implements Store.
+func (f *Folder) Slot(lease model.LeaseID, name string) ([]byte, error) {
+	file, err := os.Open(f.slotPath(lease, name))
+	if err != nil {
+		return nil, mapError(err)
+	}
+	defer file.Close() //nolint:errcheck // read only
+	b, err := io.ReadAll(io.LimitReader(file, MaxSlot+5))
+	if err != nil {
+		return nil, fmt.Errorf("slot %s: %w", name, err)
+	}
+	n := len(b) - 4
+	if n < 0 || n > MaxSlot || crc32.Checksum(b[:n], castagnoli) != binary.BigEndian.Uint32(b[n:]) {
+		return nil, fmt.Errorf("slot %s: %w", name, ErrDamaged)
+	}
+	return b[:n], nil
+}
+
+// Slots implements Store.
+func (f *Folder) Slots(lease model.LeaseID) ([]string, error) {
+	files, err := readNames(filepath.Join(f.dir, "slots", lease.String()))
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, file := range files {
+		if name, err := hex.DecodeString(file); err == nil {
+			names = append(names, string(name))
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// flusher syncs folders; one sync serves all who wait for the same folder.
+type flusher struct {
+	mu    sync.Mutex
+	calls map[string]*waiters
+}
+
+type waiters struct {
+	group.Call
+	n int // goroutines inside dir
+}
+
+// dir returns when all entries that were made in or removed from the folder before the call are durable.
+func (f *flusher) dir(dir string) error {
+	f.mu.Lock()
+	if f.calls == nil {
+		f.calls = map[string]*waiters{}
+	}
+	w := f.calls[dir]
+	if w == nil {
+		w = &waiters{}
+		f.calls[dir] = w
+	}
+	w.n++
+	f.mu.Unlock()
+	err := w.Do(func() error { return syncDir(dir) })
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if w.n--; w.n == 0 {
+		delete(f.calls, dir)
+	}
+	if err != nil {
+		return fmt.Errorf("sync folder %s: %w", dir, mapError(err))
+	}
+	return nil
+}
