@@ -1,16 +1,12 @@
 package seal
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
 
 	"filippo.io/age"
-)
-
-const (
-	BlockSize   = 64 << 10       // plaintext bytes of an age block
-	SealedBlock = BlockSize + 16 // bytes of a sealed block
-	HeaderLen   = 200            // bytes of a file sealed to one X25519 recipient before its first block
 )
 
 // ErrOpen is returned when sealed bytes don't authenticate: they were damaged, cut, or sealed to somebody else.
@@ -19,53 +15,100 @@ var ErrOpen = errors.New("sealed data doesn't authenticate")
 // ErrTooLong is returned by OpenBytes when the plaintext is longer than its limit.
 var ErrTooLong = errors.New("sealed data is longer than allowed")
 
-// Seal returns a writer that seals to dst as one age file; Close ends the file and doesn't close dst.
-func Seal(dst io.Writer, to *age.X25519Recipient) (io.WriteCloser, error) { panic("being built") }
-
-// Open returns the plaintext of a whole age file as a stream.
-func Open(src io.Reader, id age.Identity) (io.Reader, error) { panic("being built") }
-
-// SealedSize is the length of the age file of plain bytes of plaintext.
-func SealedSize(plain int64) int64 { panic("being built") }
-
-// PlainFor is the length of the plaintext whose age file has exactly total bytes; false when no plaintext has.
-func PlainFor(total int64) (int64, bool) { panic("being built") }
-
-// CipherRange is the range of an age file of total bytes that must be read to open n bytes of plaintext at off.
-func CipherRange(headerLen int, total, off, n int64) (coff, clen int64) { panic("being built") }
-
-// SealBytes seals a small blob. OpenBytes opens it and refuses more than limit bytes of plaintext.
-func SealBytes(plain []byte, to *age.X25519Recipient) ([]byte, error)     { panic("being built") }
-func OpenBytes(sealed []byte, id age.Identity, limit int) ([]byte, error) { panic("being built") }
-
-// Opener opens ranges of one age file whose header was unwrapped once. Safe for concurrent use.
-type Opener struct{}
-
-// NewOpener unwraps the header (the first bytes of the file up to the first block) of an age file of total bytes.
-// It costs about 0.1 ms; keep the Opener, or use a Cache.
-func NewOpener(header []byte, total int64, id age.Identity) (*Opener, error) { panic("being built") }
-
-func (o *Opener) PlainLen() int64                             { panic("being built") }
-func (o *Opener) CipherRange(off, n int64) (coff, clen int64) { panic("being built") }
-
-// OpenBlocks opens sealed in place: a run of whole blocks that starts at byte coff of the age file, as CipherRange gives it.
-// It returns the plaintext (a part of sealed's memory) and the plaintext offset of its first byte. ErrOpen when a block doesn't authenticate.
-func (o *Opener) OpenBlocks(sealed []byte, coff int64) (plain []byte, off int64, err error) {
-	panic("being built")
+// Seal returns a writer that seals to dst as one age file. Close ends the file and doesn't close dst; without it the file doesn't open.
+func Seal(dst io.Writer, to *age.X25519Recipient) (io.WriteCloser, error) {
+	w, err := age.Encrypt(dst, to)
+	if err != nil {
+		return nil, fmt.Errorf("seal: %w", err)
+	}
+	return w, nil
 }
 
-// OpenAt returns a reader of the plaintext at any offset. header and tail (the last block) are served from memory, so only the blocks that are touched are read from src.
-func OpenAt(header, tail []byte, total int64, src io.ReaderAt, id age.Identity) (r io.ReaderAt, plainLen int64, err error) {
-	panic("being built")
+// Open returns the plaintext of a whole age file as a stream. Bytes are given out as soon as their block authenticates; the end is
+// proven only by io.EOF. Errors of reading wrap ErrOpen or are src's own.
+func Open(src io.Reader, id age.Identity) (io.Reader, error) {
+	s := &source{Reader: src}
+	r, err := age.Decrypt(s, id)
+	if err != nil {
+		return nil, s.blame(err)
+	}
+	return &opened{r: r, src: s}, nil
 }
 
-// Cache keeps the Openers of the packs that were read last. Safe for concurrent use.
-type Cache struct{}
+// source remembers the error of a reader, to tell broken transport from broken data.
+type source struct {
+	io.Reader
+	err error
+}
 
-// NewCache keeps up to n openers.
-func NewCache(id age.Identity, n int) *Cache { panic("being built") }
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
+}
 
-// Opener returns the opener for a pack id, making it of header and total when it isn't there.
-func (c *Cache) Opener(id [16]byte, header []byte, total int64) (*Opener, error) {
-	panic("being built")
+func (s *source) blame(err error) error {
+	if s.err != nil {
+		return fmt.Errorf("open sealed data: %w", s.err)
+	}
+	return fmt.Errorf("%w: %w", ErrOpen, err)
+}
+
+type opened struct {
+	r   io.Reader
+	src *source
+}
+
+func (o *opened) Read(p []byte) (int, error) {
+	n, err := o.r.Read(p)
+	if err != nil && err != io.EOF {
+		err = o.src.blame(err)
+	}
+	return n, err
+}
+
+// SealBytes seals a blob that fits memory, as one age file of SealedSize(len(plain)) bytes.
+func SealBytes(plain []byte, to *age.X25519Recipient) ([]byte, error) {
+	var buf bytes.Buffer
+	buf.Grow(int(SealedSize(int64(len(plain)))))
+	w, err := Seal(&buf, to)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(plain); err != nil {
+		return nil, fmt.Errorf("seal %d bytes: %w", len(plain), err)
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("seal %d bytes: %w", len(plain), err)
+	}
+	return buf.Bytes(), nil
+}
+
+// OpenBytes opens what SealBytes made. It refuses more than limit bytes of plaintext with ErrTooLong before it opens anything, and
+// all else that is wrong with ErrOpen.
+func OpenBytes(sealed []byte, id age.Identity, limit int) ([]byte, error) {
+	if plain, ok := PlainFor(int64(len(sealed))); ok && plain > int64(limit) {
+		return nil, fmt.Errorf("%d bytes, limit %d: %w", plain, limit, ErrTooLong)
+	}
+	r, err := Open(bytes.NewReader(sealed), id)
+	if err != nil {
+		return nil, err
+	}
+	plain := make([]byte, 0, min(limit, len(sealed))+1)
+	for len(plain) <= limit {
+		if len(plain) == cap(plain) {
+			return nil, fmt.Errorf("more plaintext than sealed bytes: %w", ErrOpen)
+		}
+		n, err := r.Read(plain[len(plain):cap(plain)])
+		plain = plain[:len(plain)+n]
+		if err == io.EOF && len(plain) <= limit {
+			return plain, nil
+		}
+		if err != nil && err != io.EOF {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("more than %d bytes: %w", limit, ErrTooLong)
 }
