@@ -9,7 +9,8 @@ import (
 	"path/filepath"
 	"sync"
 
-	"github.com/cloudcoin/cloudcoin/sync/model"
+	"github.com/cloudcoin/cloudcoin/provider/ids"
+	"github.com/cloudcoin/cloudcoin/provider/internal/durable"
 )
 
 // Folder is a Store in a local folder:
@@ -23,10 +24,10 @@ import (
 // LEASE and ID are lower-case hex. All of DIR has to be one filesystem.
 type Folder struct {
 	dir string
-	// durable holds the folders whose own entry in their parent is known to be durable.
-	durable sync.Map // path → struct{}
-	flush   flusher
-	pace    chan struct{} // bounds the number of files being synced at once
+	// rooted holds the folders whose own entry in their parent is known to be durable.
+	rooted sync.Map // path → struct{}
+	flush  flusher
+	pace   chan struct{} // bounds the number of files being synced at once
 }
 
 var _ Store = (*Folder)(nil)
@@ -59,7 +60,7 @@ func CreateFolder(dir string) error {
 	if err := os.Rename(mark+".new", mark); err != nil {
 		return fmt.Errorf("create shard store: %w", err)
 	}
-	return errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)))
+	return errors.Join(durable.Dir(dir), durable.Dir(filepath.Dir(dir)))
 }
 
 // OpenFolder opens the store at dir and removes what interrupted writes left behind. ErrNoStore is returned when the mark is
@@ -84,7 +85,7 @@ func OpenFolder(dir string) (*Folder, error) {
 			return nil, fmt.Errorf("open shard store: %w", err)
 		}
 	}
-	if err := syncDir(dir); err != nil {
+	if err := durable.Dir(dir); err != nil {
 		return nil, fmt.Errorf("open shard store: %w", err)
 	}
 	return f, nil
@@ -93,17 +94,17 @@ func OpenFolder(dir string) (*Folder, error) {
 // Close implements Store.
 func (f *Folder) Close() error { return nil }
 
-func (f *Folder) leaseDir(lease model.LeaseID) string {
+func (f *Folder) leaseDir(lease ids.Lease) string {
 	return filepath.Join(f.dir, "shards", lease.String())
 }
 
-func (f *Folder) shardPath(lease model.LeaseID, id model.ShardID) string {
+func (f *Folder) shardPath(lease ids.Lease, id ids.Shard) string {
 	name := id.String()
 	return filepath.Join(f.leaseDir(lease), name[:2], name)
 }
 
 // Open implements Store.
-func (f *Folder) Open(lease model.LeaseID, id model.ShardID) (Shard, error) {
+func (f *Folder) Open(lease ids.Lease, id ids.Shard) (Shard, error) {
 	file, err := os.Open(f.shardPath(lease, id))
 	if err != nil {
 		return nil, mapError(err)
@@ -112,7 +113,7 @@ func (f *Folder) Open(lease model.LeaseID, id model.ShardID) (Shard, error) {
 }
 
 // Stat implements Store.
-func (f *Folder) Stat(lease model.LeaseID, id model.ShardID) (int64, error) {
+func (f *Folder) Stat(lease ids.Lease, id ids.Shard) (int64, error) {
 	st, err := os.Stat(f.shardPath(lease, id))
 	if err != nil {
 		return 0, mapError(err)
@@ -121,9 +122,9 @@ func (f *Folder) Stat(lease model.LeaseID, id model.ShardID) (int64, error) {
 }
 
 // Delete implements Store.
-func (f *Folder) Delete(lease model.LeaseID, ids []model.ShardID) error {
+func (f *Folder) Delete(lease ids.Lease, shards []ids.Shard) error {
 	touched := map[string]struct{}{}
-	for _, id := range ids {
+	for _, id := range shards {
 		path := f.shardPath(lease, id)
 		err := os.Remove(path)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -143,7 +144,7 @@ func (f *Folder) Delete(lease model.LeaseID, ids []model.ShardID) error {
 }
 
 // SetAside implements Store.
-func (f *Folder) SetAside(lease model.LeaseID, id model.ShardID) error {
+func (f *Folder) SetAside(lease ids.Lease, id ids.Shard) error {
 	aside := filepath.Join(f.dir, "damaged", lease.String())
 	if err := f.makeDir(aside); err != nil {
 		return err
@@ -156,20 +157,20 @@ func (f *Folder) SetAside(lease model.LeaseID, id model.ShardID) error {
 }
 
 // Leases implements Store.
-func (f *Folder) Leases() ([]model.LeaseID, error) {
-	seen := map[model.LeaseID]struct{}{}
+func (f *Folder) Leases() ([]ids.Lease, error) {
+	seen := map[ids.Lease]struct{}{}
 	for _, sub := range []string{"shards", "slots"} {
 		names, err := readNames(filepath.Join(f.dir, sub))
 		if err != nil {
 			return nil, err
 		}
 		for _, name := range names {
-			if id, err := model.ParseLeaseID(name); err == nil {
+			if id, err := ids.ParseLease(name); err == nil {
 				seen[id] = struct{}{}
 			}
 		}
 	}
-	out := make([]model.LeaseID, 0, len(seen))
+	out := make([]ids.Lease, 0, len(seen))
 	for id := range seen {
 		out = append(out, id)
 	}
@@ -177,7 +178,7 @@ func (f *Folder) Leases() ([]model.LeaseID, error) {
 }
 
 // DropLease implements Store.
-func (f *Folder) DropLease(lease model.LeaseID) error {
+func (f *Folder) DropLease(lease ids.Lease) error {
 	for _, sub := range []string{"shards", "slots", "damaged"} {
 		dir := filepath.Join(f.dir, sub, lease.String())
 		if err := os.RemoveAll(dir); err != nil {
@@ -202,7 +203,7 @@ func (f *Folder) Room() (free, total int64, err error) {
 
 // makeDir makes a folder below f.dir, and returns when its entry, and those of the folders above it, are durable.
 func (f *Folder) makeDir(dir string) error {
-	if _, ok := f.durable.Load(dir); ok || dir == f.dir {
+	if _, ok := f.rooted.Load(dir); ok || dir == f.dir {
 		return nil
 	}
 	parent := filepath.Dir(dir)
@@ -215,23 +216,23 @@ func (f *Folder) makeDir(dir string) error {
 	if err := f.flush.dir(parent); err != nil {
 		return err
 	}
-	f.durable.Store(dir, struct{}{})
+	f.rooted.Store(dir, struct{}{})
 	return nil
 }
 
 // forgetDirs ends the trust in a removed folder and those below it.
 func (f *Folder) forgetDirs(root string) {
-	f.durable.Range(func(k, _ any) bool {
+	f.rooted.Range(func(k, _ any) bool {
 		dir := k.(string)
 		if dir == root || len(dir) > len(root) && dir[:len(root)+1] == root+string(filepath.Separator) {
-			f.durable.Delete(dir)
+			f.rooted.Delete(dir)
 		}
 		return true
 	})
 }
 
 // shardName reads a file's name in a listing; false for anything that isn't a shard.
-func shardName(name string) (id model.ShardID, ok bool) {
+func shardName(name string) (id ids.Shard, ok bool) {
 	if len(name) != hex.EncodedLen(len(id)) {
 		return id, false
 	}

@@ -9,11 +9,11 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/cloudcoin/cloudcoin/sync/model"
+	"github.com/cloudcoin/cloudcoin/provider/ids"
 )
 
 // List implements Store. It reads only the subfolders that the page touches, each whole: they are a 256th of the lease.
-func (f *Folder) List(lease model.LeaseID, after *model.ShardID, limit int) ([]Entry, error) {
+func (f *Folder) List(lease ids.Lease, after *ids.Shard, limit int) ([]Entry, error) {
 	first := 0
 	if after != nil {
 		first = int(after[0])
@@ -21,11 +21,11 @@ func (f *Folder) List(lease model.LeaseID, after *model.ShardID, limit int) ([]E
 	var page []Entry
 	for sub := first; sub < 256 && len(page) < limit; sub++ {
 		dir := filepath.Join(f.leaseDir(lease), fmt.Sprintf("%02x", sub))
-		ids, err := readIDs(dir, after)
+		found, err := readIDs(dir, after)
 		if err != nil {
 			return nil, err
 		}
-		for _, id := range ids {
+		for _, id := range found {
 			if len(page) == limit {
 				break
 			}
@@ -43,19 +43,19 @@ func (f *Folder) List(lease model.LeaseID, after *model.ShardID, limit int) ([]E
 }
 
 // readIDs returns the shards in a subfolder above after, sorted. A folder that doesn't exist is empty.
-func readIDs(dir string, after *model.ShardID) ([]model.ShardID, error) {
+func readIDs(dir string, after *ids.Shard) ([]ids.Shard, error) {
 	names, err := readNames(dir)
 	if err != nil {
 		return nil, err
 	}
-	ids := make([]model.ShardID, 0, len(names))
+	found := make([]ids.Shard, 0, len(names))
 	for _, name := range names {
 		if id, ok := shardName(name); ok && (after == nil || bytes.Compare(id[:], after[:]) > 0) {
-			ids = append(ids, id)
+			found = append(found, id)
 		}
 	}
-	slices.SortFunc(ids, func(a, b model.ShardID) int { return bytes.Compare(a[:], b[:]) })
-	return ids, nil
+	slices.SortFunc(found, func(a, b ids.Shard) int { return bytes.Compare(a[:], b[:]) })
+	return found, nil
 }
 
 // readNames returns the names in a folder in no order; none when it doesn't exist.

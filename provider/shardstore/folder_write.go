@@ -12,8 +12,9 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/cloudcoin/cloudcoin/provider/ids"
+	"github.com/cloudcoin/cloudcoin/provider/internal/durable"
 	"github.com/cloudcoin/cloudcoin/provider/internal/group"
-	"github.com/cloudcoin/cloudcoin/sync/model"
 )
 
 // folderWriter is a temporary file on its way to becoming a shard.
@@ -24,7 +25,7 @@ type folderWriter struct {
 }
 
 // Create implements Store.
-func (f *Folder) Create(lease model.LeaseID, id model.ShardID) (Writer, error) {
+func (f *Folder) Create(lease ids.Lease, id ids.Shard) (Writer, error) {
 	return f.create(f.shardPath(lease, id))
 }
 
@@ -48,7 +49,7 @@ func (w *folderWriter) Write(p []byte) (int, error) {
 func (w *folderWriter) Sync() error {
 	w.store.pace <- struct{}{}
 	defer func() { <-w.store.pace }()
-	if err := syncData(w.file); err != nil {
+	if err := durable.Data(w.file); err != nil {
 		return fmt.Errorf("sync %s: %w", w.file.Name(), mapError(err))
 	}
 	return nil
@@ -87,12 +88,12 @@ func (w *folderWriter) drop(temp string) error {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func (f *Folder) slotPath(lease model.LeaseID, name string) string {
+func (f *Folder) slotPath(lease ids.Lease, name string) string {
 	return filepath.Join(f.dir, "slots", lease.String(), hex.EncodeToString([]byte(name)))
 }
 
 // PutSlot implements Store.
-func (f *Folder) PutSlot(lease model.LeaseID, name string, value []byte) error {
+func (f *Folder) PutSlot(lease ids.Lease, name string, value []byte) error {
 	w, err := f.create(f.slotPath(lease, name))
 	if err != nil {
 		return fmt.Errorf("put slot %s: %w", name, err)
@@ -111,7 +112,7 @@ func (f *Folder) PutSlot(lease model.LeaseID, name string, value []byte) error {
 }
 
 // Slot implements Store.
-func (f *Folder) Slot(lease model.LeaseID, name string) ([]byte, error) {
+func (f *Folder) Slot(lease ids.Lease, name string) ([]byte, error) {
 	file, err := os.Open(f.slotPath(lease, name))
 	if err != nil {
 		return nil, mapError(err)
@@ -129,7 +130,7 @@ func (f *Folder) Slot(lease model.LeaseID, name string) ([]byte, error) {
 }
 
 // Slots implements Store.
-func (f *Folder) Slots(lease model.LeaseID) ([]string, error) {
+func (f *Folder) Slots(lease ids.Lease) ([]string, error) {
 	files, err := readNames(filepath.Join(f.dir, "slots", lease.String()))
 	if err != nil {
 		return nil, err
@@ -168,7 +169,7 @@ func (f *flusher) dir(dir string) error {
 	}
 	w.n++
 	f.mu.Unlock()
-	err := w.Do(func() error { return syncDir(dir) })
+	err := w.Do(func() error { return durable.Dir(dir) })
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if w.n--; w.n == 0 {

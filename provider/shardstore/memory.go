@@ -7,7 +7,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/cloudcoin/cloudcoin/sync/model"
+	"github.com/cloudcoin/cloudcoin/provider/ids"
 )
 
 // Memory is a Store that forgets everything with the process: for tests. Limit bounds its bytes; 0 means no bound.
@@ -16,25 +16,25 @@ type Memory struct {
 
 	mu     sync.Mutex
 	used   int64
-	leases map[model.LeaseID]*memoryLease
+	leases map[ids.Lease]*memoryLease
 }
 
 type memoryLease struct {
-	shards map[model.ShardID][]byte
-	aside  map[model.ShardID][]byte
+	shards map[ids.Shard][]byte
+	aside  map[ids.Shard][]byte
 	slots  map[string][]byte
 }
 
 var _ Store = (*Memory)(nil)
 
 // NewMemory makes an empty store.
-func NewMemory() *Memory { return &Memory{leases: map[model.LeaseID]*memoryLease{}} }
+func NewMemory() *Memory { return &Memory{leases: map[ids.Lease]*memoryLease{}} }
 
 // lease returns a lease's namespace; mu is held.
-func (m *Memory) lease(id model.LeaseID) *memoryLease {
+func (m *Memory) lease(id ids.Lease) *memoryLease {
 	l := m.leases[id]
 	if l == nil {
-		l = &memoryLease{map[model.ShardID][]byte{}, map[model.ShardID][]byte{}, map[string][]byte{}}
+		l = &memoryLease{map[ids.Shard][]byte{}, map[ids.Shard][]byte{}, map[string][]byte{}}
 		m.leases[id] = l
 	}
 	return l
@@ -43,14 +43,14 @@ func (m *Memory) lease(id model.LeaseID) *memoryLease {
 // memoryWriter collects a shard's bytes.
 type memoryWriter struct {
 	store *Memory
-	lease model.LeaseID
-	id    model.ShardID
+	lease ids.Lease
+	id    ids.Shard
 	buf   []byte
 	ended bool
 }
 
 // Create implements Store.
-func (m *Memory) Create(lease model.LeaseID, id model.ShardID) (Writer, error) {
+func (m *Memory) Create(lease ids.Lease, id ids.Shard) (Writer, error) {
 	return &memoryWriter{store: m, lease: lease, id: id}, nil
 }
 
@@ -92,7 +92,7 @@ type memoryShard struct{ *bytes.Reader }
 func (memoryShard) Close() error { return nil }
 
 // Open implements Store.
-func (m *Memory) Open(lease model.LeaseID, id model.ShardID) (Shard, error) {
+func (m *Memory) Open(lease ids.Lease, id ids.Shard) (Shard, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	b, ok := m.lease(lease).shards[id]
@@ -103,7 +103,7 @@ func (m *Memory) Open(lease model.LeaseID, id model.ShardID) (Shard, error) {
 }
 
 // Stat implements Store.
-func (m *Memory) Stat(lease model.LeaseID, id model.ShardID) (int64, error) {
+func (m *Memory) Stat(lease ids.Lease, id ids.Shard) (int64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	b, ok := m.lease(lease).shards[id]
@@ -114,19 +114,19 @@ func (m *Memory) Stat(lease model.LeaseID, id model.ShardID) (int64, error) {
 }
 
 // Delete implements Store.
-func (m *Memory) Delete(lease model.LeaseID, ids []model.ShardID) error {
+func (m *Memory) Delete(lease ids.Lease, shards []ids.Shard) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	shards := m.lease(lease).shards
-	for _, id := range ids {
-		m.used -= int64(len(shards[id]))
-		delete(shards, id)
+	held := m.lease(lease).shards
+	for _, id := range shards {
+		m.used -= int64(len(held[id]))
+		delete(held, id)
 	}
 	return nil
 }
 
 // SetAside implements Store.
-func (m *Memory) SetAside(lease model.LeaseID, id model.ShardID) error {
+func (m *Memory) SetAside(lease ids.Lease, id ids.Shard) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	l := m.lease(lease)
@@ -140,7 +140,7 @@ func (m *Memory) SetAside(lease model.LeaseID, id model.ShardID) error {
 }
 
 // List implements Store.
-func (m *Memory) List(lease model.LeaseID, after *model.ShardID, limit int) ([]Entry, error) {
+func (m *Memory) List(lease ids.Lease, after *ids.Shard, limit int) ([]Entry, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var page []Entry
@@ -154,10 +154,10 @@ func (m *Memory) List(lease model.LeaseID, after *model.ShardID, limit int) ([]E
 }
 
 // Leases implements Store.
-func (m *Memory) Leases() ([]model.LeaseID, error) {
+func (m *Memory) Leases() ([]ids.Lease, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var out []model.LeaseID
+	var out []ids.Lease
 	for id, l := range m.leases {
 		if len(l.shards)+len(l.slots) > 0 {
 			out = append(out, id)
@@ -167,7 +167,7 @@ func (m *Memory) Leases() ([]model.LeaseID, error) {
 }
 
 // DropLease implements Store.
-func (m *Memory) DropLease(lease model.LeaseID) error {
+func (m *Memory) DropLease(lease ids.Lease) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, b := range m.lease(lease).shards {
@@ -181,7 +181,7 @@ func (m *Memory) DropLease(lease model.LeaseID) error {
 }
 
 // PutSlot implements Store.
-func (m *Memory) PutSlot(lease model.LeaseID, name string, value []byte) error {
+func (m *Memory) PutSlot(lease ids.Lease, name string, value []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.lease(lease).slots[name] = slices.Clone(value)
@@ -189,7 +189,7 @@ func (m *Memory) PutSlot(lease model.LeaseID, name string, value []byte) error {
 }
 
 // Slot implements Store.
-func (m *Memory) Slot(lease model.LeaseID, name string) ([]byte, error) {
+func (m *Memory) Slot(lease ids.Lease, name string) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	b, ok := m.lease(lease).slots[name]
@@ -200,7 +200,7 @@ func (m *Memory) Slot(lease model.LeaseID, name string) ([]byte, error) {
 }
 
 // Slots implements Store.
-func (m *Memory) Slots(lease model.LeaseID) ([]string, error) {
+func (m *Memory) Slots(lease ids.Lease) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Sorted(maps.Keys(m.lease(lease).slots)), nil

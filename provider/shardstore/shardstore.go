@@ -22,7 +22,7 @@ import (
 	"errors"
 	"io"
 
-	"github.com/cloudcoin/cloudcoin/sync/model"
+	"github.com/cloudcoin/cloudcoin/provider/ids"
 )
 
 var (
@@ -40,28 +40,28 @@ const MaxSlot = 73 + 64<<10
 // Store holds shards and slots.
 type Store interface {
 	// Create begins a shard. The caller ends it by Commit or Abort.
-	Create(lease model.LeaseID, id model.ShardID) (Writer, error)
+	Create(lease ids.Lease, id ids.Shard) (Writer, error)
 	// Open opens a committed shard for reading. ErrNotFound.
-	Open(lease model.LeaseID, id model.ShardID) (Shard, error)
+	Open(lease ids.Lease, id ids.Shard) (Shard, error)
 	// Stat returns the length of a committed shard in bytes. ErrNotFound.
-	Stat(lease model.LeaseID, id model.ShardID) (int64, error)
+	Stat(lease ids.Lease, id ids.Shard) (int64, error)
 	// Delete removes shards durably; absent ones are no error.
-	Delete(lease model.LeaseID, ids []model.ShardID) error
+	Delete(lease ids.Lease, shards []ids.Shard) error
 	// SetAside takes a damaged shard out of the namespace, durably, keeping its bytes for the operator to look at. ErrNotFound.
-	SetAside(lease model.LeaseID, id model.ShardID) error
+	SetAside(lease ids.Lease, id ids.Shard) error
 	// List returns at most limit shards above after, in ascending order. A shard that is put or deleted meanwhile may be in it or not.
-	List(lease model.LeaseID, after *model.ShardID, limit int) ([]Entry, error)
+	List(lease ids.Lease, after *ids.Shard, limit int) ([]Entry, error)
 	// Leases names the leases that hold anything, in no order.
-	Leases() ([]model.LeaseID, error)
+	Leases() ([]ids.Lease, error)
 	// DropLease removes all shards and slots of a lease, durably. After a crash in the middle it is called again.
-	DropLease(lease model.LeaseID) error
+	DropLease(lease ids.Lease) error
 
 	// PutSlot replaces a slot's value, atomically and durably. The name is 1 to 64 bytes, the value at most MaxSlot.
-	PutSlot(lease model.LeaseID, name string, value []byte) error
+	PutSlot(lease ids.Lease, name string, value []byte) error
 	// Slot returns a slot's value. ErrNotFound, ErrDamaged.
-	Slot(lease model.LeaseID, name string) ([]byte, error)
+	Slot(lease ids.Lease, name string) ([]byte, error)
 	// Slots names the slots of a lease in ascending order.
-	Slots(lease model.LeaseID) ([]string, error)
+	Slots(lease ids.Lease) ([]string, error)
 
 	// Room returns the bytes that can still be written and the size of the disk, in bytes.
 	Room() (free, total int64, err error)
@@ -88,6 +88,6 @@ type Shard interface {
 
 // Entry is one shard in a listing.
 type Entry struct {
-	ID   model.ShardID
+	ID   ids.Shard
 	Size int64 // bytes
 }

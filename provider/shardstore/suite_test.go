@@ -11,7 +11,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/cloudcoin/cloudcoin/sync/model"
+	"github.com/cloudcoin/cloudcoin/provider/ids"
 )
 
 func TestFolderConforms(t *testing.T) { conform(t, func(t *testing.T) Store { return newFolder(t) }) }
@@ -30,13 +30,13 @@ func newFolder(t testing.TB) *Folder {
 	return f
 }
 
-var leaseA, leaseB = model.LeaseID{0xa}, model.LeaseID{0xb}
+var leaseA, leaseB = ids.Lease{0xa}, ids.Lease{0xb}
 
-func shardID(i int) model.ShardID {
+func shardID(i int) ids.Shard {
 	return sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(i)))
 }
 
-func put(t testing.TB, s Store, lease model.LeaseID, id model.ShardID, body []byte) {
+func put(t testing.TB, s Store, lease ids.Lease, id ids.Shard, body []byte) {
 	t.Helper()
 	w, err := s.Create(lease, id)
 	if err != nil {
@@ -60,7 +60,7 @@ func put(t testing.TB, s Store, lease model.LeaseID, id model.ShardID, body []by
 	}
 }
 
-func get(t testing.TB, s Store, lease model.LeaseID, id model.ShardID) []byte {
+func get(t testing.TB, s Store, lease ids.Lease, id ids.Shard) []byte {
 	t.Helper()
 	r, err := s.Open(lease, id)
 	if err != nil {
@@ -166,14 +166,14 @@ func suiteDelete(t *testing.T, s Store) {
 	for i := range 5 {
 		put(t, s, leaseA, shardID(i), []byte{1})
 	}
-	if err := s.Delete(leaseA, []model.ShardID{shardID(0), shardID(3), shardID(99)}); err != nil {
+	if err := s.Delete(leaseA, []ids.Shard{shardID(0), shardID(3), shardID(99)}); err != nil {
 		t.Fatal(err)
 	}
 	l, err := s.List(leaseA, nil, 10)
 	if err != nil || len(l) != 3 {
 		t.Fatalf("list: %v, %v", l, err)
 	}
-	if err := s.Delete(leaseB, []model.ShardID{shardID(1)}); err != nil {
+	if err := s.Delete(leaseB, []ids.Shard{shardID(1)}); err != nil {
 		t.Fatalf("delete from a lease that holds nothing: %v", err)
 	}
 }
@@ -184,7 +184,7 @@ func suiteReadAfterDelete(t *testing.T, s Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Delete(leaseA, []model.ShardID{shardID(1)}); err != nil {
+	if err := s.Delete(leaseA, []ids.Shard{shardID(1)}); err != nil {
 		t.Fatal(err)
 	}
 	b, err := io.ReadAll(r)
@@ -194,15 +194,15 @@ func suiteReadAfterDelete(t *testing.T, s Store) {
 }
 
 func suiteList(t *testing.T, s Store) {
-	var want []model.ShardID
+	var want []ids.Shard
 	for i := range 700 {
 		put(t, s, leaseA, shardID(i), bytes.Repeat([]byte{1}, i%9))
 		want = append(want, shardID(i))
 	}
-	slices.SortFunc(want, func(a, b model.ShardID) int { return bytes.Compare(a[:], b[:]) })
+	slices.SortFunc(want, func(a, b ids.Shard) int { return bytes.Compare(a[:], b[:]) })
 	for _, limit := range []int{1, 7, 256, 699, 700, 1000} {
-		var got []model.ShardID
-		var after *model.ShardID
+		var got []ids.Shard
+		var after *ids.Shard
 		for {
 			page, err := s.List(leaseA, after, limit)
 			if err != nil {
@@ -261,7 +261,7 @@ func suiteLeases(t *testing.T, s Store) {
 	if got := get(t, s, leaseA, shardID(1)); string(got) != "a" {
 		t.Fatalf("the other lease: %q", got)
 	}
-	if l, err := s.Leases(); err != nil || !slices.Equal(l, []model.LeaseID{leaseA}) {
+	if l, err := s.Leases(); err != nil || !slices.Equal(l, []ids.Lease{leaseA}) {
 		t.Fatalf("leases: %v, %v", l, err)
 	}
 	put(t, s, leaseB, shardID(2), []byte("new")) // a dropped lease can be used again
@@ -328,7 +328,7 @@ func suiteConcurrent(t *testing.T, s Store) {
 					t.Errorf("got %q", got)
 				}
 				if g == 0 {
-					if err := s.Delete(leaseA, []model.ShardID{shardID(1000 + i)}); err != nil {
+					if err := s.Delete(leaseA, []ids.Shard{shardID(1000 + i)}); err != nil {
 						t.Error(err)
 					}
 				}

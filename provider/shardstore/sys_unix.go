@@ -4,19 +4,9 @@ package shardstore
 
 import (
 	"errors"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
-
-// syncDir makes the entries of a folder durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
 
 // diskRoom returns what an unprivileged user may still write to the filesystem of dir, and its size, in bytes.
 func diskRoom(dir string) (free, total int64, err error) {

@@ -6,9 +6,6 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// syncDir does nothing: NTFS journals names itself, and folders can't be flushed by an unprivileged process.
-func syncDir(string) error { return nil }
-
 // diskRoom returns what the user may still write to the volume of dir, and its size, in bytes.
 func diskRoom(dir string) (free, total int64, err error) {
 	p, err := windows.UTF16PtrFromString(dir)
