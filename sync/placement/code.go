@@ -22,11 +22,11 @@ func Spare(held int) int {
 // these answer and have room. ok is false when no code leaves Spare(held) spare shards: what is written stays pending.
 //
 // Held and live 6: 4+2. 5: 3+2. 4: 2+2. 3: 1+2. 10: 7+3. 14 and more: 10+4.
-func Coding(held, live int) (c Code, ok bool) {
-	c.M = Spare(max(held, live))
-	c.K = min(live, maxShards) - c.M
-	if c.K < 1 {
-		return Code{}, false
+func Coding(held, live int) (k, m int, ok bool) {
+	m = Spare(max(held, live))
+	k = min(live, maxShards) - m
+	if k < 1 {
+		return 0, 0, false
 	}
-	return c, true
+	return k, m, true
 }
