@@ -2,7 +2,7 @@
 # Format, vet and staticcheck. Prints what is wrong and fails.
 set -eu
 gofumpt="mvdan.cc/gofumpt@v0.12.0"
-staticcheck="honnef.co/go/tools/cmd/staticcheck@2026.2"
+staticcheck="honnef.co/go/tools/cmd/staticcheck@v0.8.2"
 out=$(go run "$gofumpt" -l .)
 if [ -n "$out" ]; then
 	echo "not formatted (run: go run $gofumpt -w .):" >&2
