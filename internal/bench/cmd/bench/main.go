@@ -22,8 +22,8 @@ import (
 
 type bench struct {
 	bin, dir string
-	runs           int
-	size           int64
+	runs     int
+	size     int64
 }
 
 func main() {
