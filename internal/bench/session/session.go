@@ -35,12 +35,29 @@ func New(bin, dir string, args ...string) *Drive {
 
 // Start runs `ccdrive local` and returns when it says that it is ready.
 func (d *Drive) Start(ctx context.Context) error {
+	return d.start(ctx, append([]string{"local", d.Mount, "--home", d.Home}, d.args...)...)
+}
+
+// StartMount runs `ccdrive mount` in the foreground, for a drive whose providers run elsewhere, and returns when it says that it is ready.
+func (d *Drive) StartMount(ctx context.Context) error {
+	if err := os.MkdirAll(d.Mount, 0o755); err != nil {
+		return err
+	}
+	return d.start(ctx, append([]string{"mount", d.Mount, "--home", d.Home}, d.args...)...)
+}
+
+// StartNetwork runs `ccdrive local --no-drive` and returns when it says that it is ready.
+func (d *Drive) StartNetwork(ctx context.Context) error {
+	return d.start(ctx, append([]string{"local", "--no-drive", "--home", d.Home}, d.args...)...)
+}
+
+func (d *Drive) start(ctx context.Context, args ...string) error {
 	bin, err := filepath.Abs(filepath.Join(d.Bin, "ccdrive"))
 	if err != nil {
 		return err
 	}
 	d.log.Reset()
-	d.cmd = exec.Command(bin, append([]string{"local", d.Mount, "--home", d.Home}, d.args...)...)
+	d.cmd = exec.Command(bin, args...)
 	d.cmd.Stderr = &d.log
 	out, err := d.cmd.StdoutPipe()
 	if err != nil {
@@ -53,7 +70,7 @@ func (d *Drive) Start(ctx context.Context) error {
 	go func() {
 		line, err := bufio.NewReader(out).ReadString('\n')
 		if err == nil && !strings.HasPrefix(line, "ready:") {
-			err = fmt.Errorf("ccdrive local printed %q", line)
+			err = fmt.Errorf("it printed %q", line)
 		}
 		ready <- err
 		_, _ = io.Copy(io.Discard, out) // until it ends
@@ -64,10 +81,13 @@ func (d *Drive) Start(ctx context.Context) error {
 		err = ctx.Err()
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("ccdrive local: %w", err), d.Kill(), errors.New(d.log.String()))
+		return errors.Join(fmt.Errorf("ccdrive %s: %w", args[0], err), d.Kill(), errors.New(d.log.String()))
 	}
 	return nil
 }
+
+// Running tells whether Start succeeded and neither Stop nor Kill was called since.
+func (d *Drive) Running() bool { return d.cmd != nil && d.cmd.ProcessState == nil }
 
 // PID of the running drive.
 func (d *Drive) PID() int { return d.cmd.Process.Pid }
