@@ -92,6 +92,30 @@ func (p *Pool) ReadShards(ctx context.Context, pack *model.Pack, want []int) ([]
 	return out, nil
 }
 
+// CheckShard asks a shard's own provider for all of it and compares it with its id; nobody else is asked and nothing rebuilt. Nil: it is
+// good. ErrNotFound and ErrDamaged: it is bad. Anything else: it could not be asked.
+func (p *Pool) CheckShard(ctx context.Context, pack *model.Pack, i int) error {
+	if err := validate(pack, 0, 0); err != nil {
+		return err
+	}
+	if i < 0 || i >= len(pack.Shards) {
+		return fmt.Errorf("check shard %d of pack %s: it has %d", i, pack.ID, len(pack.Shards))
+	}
+	sh := &pack.Shards[i]
+	m := p.member(sh.Lease)
+	if m == nil {
+		return fmt.Errorf("check shard %d of pack %s: lease %s: %w", i, pack.ID, sh.Lease, ErrNoLease)
+	}
+	buf := make([]byte, pack.ShardLen)
+	err := m.do(ctx, pack.ShardLen, func(ctx context.Context, s Shards) error {
+		return s.Get(ctx, sh.ID, 0, buf, pack.ShardLen, true)
+	})
+	if err != nil {
+		return fmt.Errorf("check shard %d of pack %s: %w", i, pack.ID, err)
+	}
+	return nil
+}
+
 func validate(pack *model.Pack, off, n int64) error {
 	switch {
 	case pack.K < 1 || pack.M < 0 || len(pack.Shards) != pack.K+pack.M || pack.ShardLen < 1:
