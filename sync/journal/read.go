@@ -200,3 +200,8 @@ func (j *Journal) Segments() []Segment {
 	slices.SortFunc(out, func(a, b Segment) int { return int(int64(a.Number - b.Number)) })
 	return out
 }
+
+// Limit is the longest body that Append takes, in bytes: MaxBody, or less when segments are small.
+func (j *Journal) Limit() int64 {
+	return min(MaxBody, j.opt.SegmentSize-segmentHeader-recordHeader-recordAlign)
+}
