@@ -10,7 +10,7 @@ import (
 )
 
 // maxSteps bounds the exact search; beyond, the best choice so far is taken.
-const maxSteps = 20_000
+const maxSteps = 8_000
 
 // candidate is the best lease with one provider that may get a shard.
 type candidate struct {
