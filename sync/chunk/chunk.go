@@ -29,15 +29,28 @@ type Range struct{ Off, Len int64 }
 
 func (r Range) end() int64 { return r.Off + r.Len }
 
+// hashers are kept, since each takes 10 KiB; one is good for the key that it was made with.
+var hashers sync.Pool
+
+type hasher struct {
+	key    [32]byte
+	blake3 *blake3.Hasher
+}
+
 // ID names a chunk: the BLAKE3-256 hash of its bytes, keyed with the drive's chunk key.
-func ID(key [32]byte, data []byte) model.ChunkID {
-	h, err := blake3.NewKeyed(key[:])
-	if err != nil {
-		panic("chunk: " + err.Error()) // only for keys of another length
+func ID(key [32]byte, data []byte) (id model.ChunkID) {
+	h, _ := hashers.Get().(*hasher)
+	if h == nil || h.key != key {
+		b3, err := blake3.NewKeyed(key[:])
+		if err != nil {
+			panic("chunk: " + err.Error()) // only for keys of another length
+		}
+		h = &hasher{key: key, blake3: b3}
 	}
-	_, _ = h.Write(data) // never fails
-	var id model.ChunkID
-	h.Sum(id[:0])
+	h.blake3.Reset()
+	_, _ = h.blake3.Write(data) // never fails
+	h.blake3.Sum(id[:0])
+	hashers.Put(h)
 	return id
 }
 

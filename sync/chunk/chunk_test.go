@@ -15,6 +15,7 @@ import (
 	"testing/iotest"
 
 	chunkers "github.com/PlakarKorp/go-cdc-chunkers"
+	"github.com/zeebo/blake3"
 	"pgregory.net/rapid"
 )
 
@@ -161,6 +162,18 @@ func TestIDIsKeyed(t *testing.T) {
 	if ID(testKey, nil) == ID([32]byte{}, nil) || ID(testKey, []byte("a")) == ID(testKey, []byte("b")) || ID(testKey, []byte("a")) != ID(testKey, []byte("a")) {
 		t.Error("ids must depend on key and bytes, and on nothing else")
 	}
+	rapid.Check(t, func(t *rapid.T) {
+		key := [32]byte{rapid.Byte().Draw(t, "key") % 3}
+		data := rapid.SliceOfN(rapid.Byte(), 0, 3000).Draw(t, "data")
+		h, err := blake3.NewKeyed(key[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = h.Write(data)
+		if got := ID(key, data); !bytes.Equal(got[:], h.Sum(nil)) {
+			t.Fatalf("kept hasher gives %s", got)
+		}
+	})
 }
 
 // The library's own driver, with its own buffer, is the oracle.
