@@ -9,18 +9,10 @@ import (
 	"strings"
 )
 
-// entry is one line of /proc/self/mountinfo.
-type entry struct {
-	dev    string // major:minor
-	dir    string
-	fstype string
-	source string
-}
-
 // ours tells whether a ccdrive was mounted there.
 func (e *entry) ours() bool { return e.fstype == "fuse."+subtype }
 
-// mountedAt is the topmost mount at dir; nil when there is none.
+// mountedAt is the topmost mount at dir, an absolute path without links; nil when there is none.
 func mountedAt(dir string) (*entry, error) {
 	f, err := os.Open("/proc/self/mountinfo")
 	if err != nil {

@@ -8,13 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// probeTimeout is how long a mount may take to answer a stat before it counts as living, but stuck.
-const probeTimeout = 5 * time.Second
 
 // Takeover makes dir free to be mounted at: mounts of ccdrive that a killed process left behind (ENOTCONN) are detached. ErrMounted
 // (wrapped) when something living is mounted at dir, ours or foreign.
@@ -39,25 +35,6 @@ func Takeover(ctx context.Context, dir string, log *slog.Logger) error {
 		if err := detach(dir); err != nil {
 			return fmt.Errorf("take over the dead mount at %s: %w", dir, err)
 		}
-	}
-}
-
-// isDead tells whether the process behind the mount at dir is gone.
-func isDead(ctx context.Context, dir string) (bool, error) {
-	answered := make(chan error, 1)
-	go func() {
-		var st unix.Stat_t
-		answered <- unix.Lstat(dir, &st)
-	}()
-	timeout := time.NewTimer(probeTimeout)
-	defer timeout.Stop()
-	select {
-	case err := <-answered:
-		return errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED), nil
-	case <-timeout.C:
-		return false, nil
-	case <-ctx.Done():
-		return false, ctx.Err()
 	}
 }
 

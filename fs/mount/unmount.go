@@ -26,8 +26,8 @@ func (m *Mounted) Unmount(ctx context.Context) error {
 	if m.ended() {
 		return nil
 	}
-	flushPages(m.dir)
-	err := m.tryUnmount(ctx)
+	flushWithin(ctx, m.dir)
+	err := unmountPatiently(ctx, m.dir, m.done)
 	switch {
 	case err == nil:
 		return m.awaitEnd()
@@ -41,14 +41,27 @@ func (m *Mounted) Unmount(ctx context.Context) error {
 	return m.awaitEnd()
 }
 
-// tryUnmount unmounts, again and again while the mount is busy.
-func (m *Mounted) tryUnmount(ctx context.Context) error {
+// flushWithin writes the dirty pages of the filesystem at dir, and waits for it until ctx ends.
+func flushWithin(ctx context.Context, dir string) {
+	flushed := make(chan struct{})
+	go func() {
+		flushPages(dir)
+		close(flushed)
+	}()
+	select {
+	case <-flushed:
+	case <-ctx.Done():
+	}
+}
+
+// unmountPatiently unmounts, again and again while the mount is busy. gone, if any, is closed when somebody else unmounted.
+func unmountPatiently(ctx context.Context, dir string, gone <-chan struct{}) error {
 	patience, cancel := context.WithTimeout(ctx, busyPatience)
 	defer cancel()
 	tick := time.NewTicker(busyEvery)
 	defer tick.Stop()
 	for {
-		err := unmountOnce(m.dir)
+		err := unmountOnce(dir)
 		if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOENT) {
 			return nil // somebody else was quicker
 		}
@@ -57,7 +70,7 @@ func (m *Mounted) tryUnmount(ctx context.Context) error {
 		}
 		select {
 		case <-tick.C:
-		case <-m.done:
+		case <-gone:
 			return nil
 		case <-patience.Done():
 			return err
