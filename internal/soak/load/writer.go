@@ -1,0 +1,237 @@
+//go:build linux
+
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Writer writes into one folder. Its own goroutine runs it; Snapshot may be called at any time.
+type Writer struct {
+	dir string
+	rnd *rand.Rand
+
+	mu     sync.Mutex
+	files  map[string]*file // by name
+	nextID uint64
+	ops    int64
+}
+
+// NewWriter makes a writer for a folder, which is made by Run. seed makes it repeatable; id keeps its files apart from other writers'.
+func NewWriter(dir string, id, seed uint64) *Writer {
+	return &Writer{dir: dir, rnd: rand.New(rand.NewPCG(seed, id)), files: map[string]*file{}, nextID: id << 32}
+}
+
+// Ops counts acknowledged operations.
+func (w *Writer) Ops() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ops
+}
+
+// Run writes until ctx ends or an operation fails, which it does when the drive was killed. Errors before the kill are for the caller to judge.
+func (w *Writer) Run(ctx context.Context) error {
+	if err := os.MkdirAll(w.dir, 0o755); err != nil {
+		return err
+	}
+	if err := syncDir(filepath.Dir(w.dir)); err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		if err := w.step(); err != nil {
+			return err
+		}
+		w.mu.Lock()
+		w.ops++
+		w.mu.Unlock()
+	}
+	return nil
+}
+
+func (w *Writer) step() error {
+	name, f := w.pick()
+	switch n := w.rnd.IntN(100); {
+	case f == nil || n < 15:
+		return w.create()
+	case n < 45:
+		return w.overwrite(name, f)
+	case n < 65:
+		return w.extend(name, f)
+	case n < 85:
+		return w.replace(name)
+	case n < 92:
+		return w.unlink(name, f)
+	default:
+		return w.unsynced(name, f)
+	}
+}
+
+// pick chooses a file at random; nil when there are few.
+func (w *Writer) pick() (string, *file) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	const few = 5
+	if len(w.files) < few {
+		return "", nil
+	}
+	names := make([]string, 0, len(w.files))
+	for name, f := range w.files {
+		if !f.gone && len(f.written) > 0 && !strings.HasSuffix(name, either) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return "", nil
+	}
+	slices.Sort(names) // map order isn't repeatable
+	name := names[w.rnd.IntN(len(names))]
+	return name, w.files[name]
+}
+
+// size draws a number of blocks: mostly small files, some of several MiB.
+func (w *Writer) size() int64 {
+	switch n := w.rnd.IntN(100); {
+	case n < 60:
+		return 1 + w.rnd.Int64N(100) // up to 6 KiB
+	case n < 90:
+		return 1 + w.rnd.Int64N(4000) // up to 250 KiB
+	default:
+		return 1 + w.rnd.Int64N(40000) // up to 2.5 MiB
+	}
+}
+
+// note runs fn under the lock: it changes what the oracle knows.
+func (w *Writer) note(fn func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	fn()
+}
+
+func (w *Writer) newFile() *file {
+	w.nextID++
+	return &file{id: w.nextID}
+}
+
+func (w *Writer) create() error {
+	f := w.newFile()
+	name := fmt.Sprintf("file-%d", f.id)
+	n := w.size()
+	var version uint64
+	w.note(func() { w.files[name] = f; version = f.wrote(0, n) })
+	if err := w.write(name, os.O_CREATE|os.O_EXCL, f, version, 0, n); err != nil {
+		return err
+	}
+	if err := syncDir(w.dir); err != nil {
+		return err
+	}
+	w.note(func() { f.named = true })
+	return nil
+}
+
+// write writes and fsyncs a run of blocks, and notes the acknowledgement.
+func (w *Writer) write(name string, flags int, f *file, version uint64, index, n int64) error {
+	h, err := os.OpenFile(filepath.Join(w.dir, name), os.O_WRONLY|flags, 0o644)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	if _, err := h.WriteAt(blocks(f.id, version, index, n), index*blockSize); err != nil {
+		return err
+	}
+	if err := h.Sync(); err != nil {
+		return err
+	}
+	w.note(f.synced)
+	return h.Close()
+}
+
+func (w *Writer) overwrite(name string, f *file) error {
+	index := w.rnd.Int64N(int64(len(f.written)))
+	n := min(1+w.rnd.Int64N(64), int64(len(f.written))-index)
+	var version uint64
+	w.note(func() { version = f.wrote(index, n) })
+	return w.write(name, 0, f, version, index, n)
+}
+
+func (w *Writer) extend(name string, f *file) error {
+	index, n := int64(len(f.written)), 1+w.rnd.Int64N(200)
+	var version uint64
+	w.note(func() { version = f.wrote(index, n) })
+	return w.write(name, 0, f, version, index, n)
+}
+
+// replace is what careful programs do: a new file, fsync, rename over the old one, fsync of the folder.
+func (w *Writer) replace(name string) error {
+	f := w.newFile()
+	tmp := fmt.Sprintf("tmp-%d", f.id)
+	n := w.size()
+	var version uint64
+	w.note(func() { w.files[tmp] = f; version = f.wrote(0, n) })
+	if err := w.write(tmp, os.O_CREATE|os.O_EXCL, f, version, 0, n); err != nil {
+		return err
+	}
+	// From here on either may be there under the name: check accepts both until the folder's fsync.
+	w.note(func() {
+		f.gone = true // the temporary name goes
+		w.files[name+either] = f
+	})
+	if err := os.Rename(filepath.Join(w.dir, tmp), filepath.Join(w.dir, name)); err != nil {
+		return err
+	}
+	if err := syncDir(w.dir); err != nil {
+		return err
+	}
+	w.note(func() {
+		delete(w.files, tmp)
+		delete(w.files, name+either)
+		f.gone, f.named = false, true
+		w.files[name] = f
+	})
+	return nil
+}
+
+// either marks, behind a name, the file that may have taken it.
+const either = "\x00new"
+
+func (w *Writer) unlink(name string, f *file) error {
+	w.note(func() { f.gone = true })
+	if err := os.Remove(filepath.Join(w.dir, name)); err != nil {
+		return err
+	}
+	if err := syncDir(w.dir); err != nil {
+		return err
+	}
+	w.note(func() { f.goneAck = true })
+	return nil
+}
+
+// unsynced writes without fsync: it may be lost, but must not harm anything.
+func (w *Writer) unsynced(name string, f *file) error {
+	index := w.rnd.Int64N(int64(len(f.written)))
+	n := min(1+w.rnd.Int64N(64), int64(len(f.written))-index)
+	var version uint64
+	w.note(func() { version = f.wrote(index, n) })
+	h, err := os.OpenFile(filepath.Join(w.dir, name), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = h.WriteAt(blocks(f.id, version, index, n), index*blockSize)
+	return errors.Join(err, h.Close())
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}

@@ -1,0 +1,81 @@
+//go:build linux
+
+// Package soak holds the long runs: kills, power cuts, pairs of lost providers. Each has a short form, which `make test` runs, and
+// a long form, which `make soak` runs for SOAK_MINUTES, both seeded: SOAK_SEED repeats a run.
+package soak
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+)
+
+var bin string
+
+func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+
+func testMain(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "ccbin-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	build := exec.Command("go", "build", "-o", dir, "github.com/cloudcoin/cloudcoin/cmd/ccdrive", "github.com/cloudcoin/cloudcoin/cmd/ccprovider")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build the programs: %v\n%s", err, out)
+		return 1
+	}
+	bin = dir
+	return m.Run()
+}
+
+// rounds says how long a test goes on: short rounds in `make test`, until the minutes are over (and at least long rounds) in `make soak`.
+type rounds struct {
+	end         time.Time
+	short, long int
+}
+
+func newRounds(t *testing.T, short, long, share int) rounds {
+	t.Helper()
+	minutes, err := strconv.Atoi(os.Getenv("SOAK_MINUTES"))
+	if err != nil || minutes <= 0 {
+		return rounds{short: short}
+	}
+	return rounds{end: time.Now().Add(time.Duration(minutes) * time.Minute / time.Duration(share)), long: long}
+}
+
+func (r rounds) more(done int) bool {
+	if r.long == 0 {
+		return done < r.short
+	}
+	return done < r.long || time.Now().Before(r.end)
+}
+
+// seeded is the randomness of a run; the seed is logged so that it can be repeated.
+func seeded(t *testing.T) (*rand.Rand, uint64) {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	if s := os.Getenv("SOAK_SEED"); s != "" {
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			t.Fatalf("SOAK_SEED: %v", err)
+		}
+		seed = n
+	}
+	t.Logf("SOAK_SEED=%d", seed)
+	return rand.New(rand.NewPCG(seed, 1)), seed
+}
+
+func timeout(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
