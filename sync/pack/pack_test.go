@@ -110,7 +110,7 @@ func TestPacksComeBack(t *testing.T) {
 
 func TestSizesTellLittle(t *testing.T) {
 	lengths := map[int64]bool{}
-	for n := 1; n < 60_000; n += 997 {
+	for n := 1; n <= 65_272; n += 65_271 / 63 {
 		b := builder(t)
 		if _, err := b.Add(chunkID(0), content(2, n)); err != nil {
 			t.Fatal(err)
@@ -123,7 +123,12 @@ func TestSizesTellLittle(t *testing.T) {
 		s.Release()
 	}
 	if len(lengths) != 1 || !lengths[64<<10] {
-		t.Errorf("files of up to 60,000 bytes make packs of %v", lengths)
+		t.Errorf("files of up to 65,272 bytes make packs of %v", lengths)
+	}
+	for need, want := range map[int64]int64{65_272: 64 << 10, 65_273: 128 << 10, 900_000: 1 << 20, 5 << 20: 5<<20 + 256<<10} {
+		if _, shardLen := layout(plainNeed(need, 1), 4); 4*shardLen != want {
+			t.Errorf("one chunk of %d bytes makes a pack of %d, want %d", need, 4*shardLen, want)
+		}
 	}
 	distinct := map[int64]bool{}
 	for n := int64(1); n <= MaxSize; n += 4099 {
