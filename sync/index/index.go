@@ -383,9 +383,10 @@ func (x *Index) NextIno() (model.Ino, error) {
 			return 0, err
 		}
 	}
-	n := x.nextIno
+	ino := model.MakeIno(x.part, x.nextIno)
 	x.nextIno++
-	return model.MakeIno(x.part, n), nil
+	x.inodes.set(ino, model.Inode{}) // nobody has to look on disk for it
+	return ino, nil
 }
 
 const inoBlock = 1 << 16

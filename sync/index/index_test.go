@@ -228,7 +228,7 @@ func TestUnseenNameLeavesNoTrace(t *testing.T) {
 	}
 }
 
-func runTests(m *testing.M) {
+func verify(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/syndtr/goleveldb/leveldb.(*DB).mpoolDrain"))
 }
 
