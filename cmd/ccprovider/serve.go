@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/cloudcoin/cloudcoin/provider"
 	"github.com/spf13/cobra"
@@ -48,6 +50,7 @@ func (a *app) init(cfg provider.Config) error {
 
 func (a *app) runCommand() *cobra.Command {
 	var listen string
+	var endWithParent bool
 	c := &cobra.Command{
 		Use: "run", Short: "Serve renters until SIGINT or SIGTERM", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
@@ -61,13 +64,29 @@ func (a *app) runCommand() *cobra.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, p.Close()) }()
+			ctx := cmd.Context()
+			if endWithParent {
+				ctx = untilEOF(ctx, os.Stdin)
+			}
 			var perr error
-			err = p.Serve(cmd.Context(), func(url string) { perr = a.ready(url) })
+			err = p.Serve(ctx, func(url string) { perr = a.ready(url) })
 			return errors.Join(err, perr)
 		},
 	}
 	c.Flags().StringVar(&listen, "listen", "", "ADDRESS:PORT to listen on instead of the configured one")
+	c.Flags().BoolVar(&endWithParent, "end-with-parent", false, "end when standard input does: whoever started this holds its other end")
+	_ = c.Flags().MarkHidden("end-with-parent") // fails only for a flag that isn't there
 	return c
+}
+
+// untilEOF ends the context when r ends: a local network's providers end with whoever started them, however that ends.
+func untilEOF(ctx context.Context, r io.Reader) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		_, _ = io.Copy(io.Discard, r) // an error is an end, too
+		cancel()
+	}()
+	return ctx
 }
 
 func (a *app) ready(url string) error {
