@@ -38,7 +38,13 @@ func newRig(t testing.TB, opt Options) *rig {
 	return r
 }
 
-func must(t testing.TB, err error) {
+type failer interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
+func must(t failer, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -206,7 +212,7 @@ func (r *rig) file(ino model.Ino, base Base, size int64) *File {
 	return f
 }
 
-func readAll(t testing.TB, f *File) []byte {
+func readAll(t failer, f *File) []byte {
 	t.Helper()
 	b := make([]byte, f.Size()+10)
 	n, err := f.ReadAt(bg, b, 0)

@@ -227,6 +227,9 @@ func (n *node) compact(l *layer) error {
 
 // convert moves a small content to a layer file. The journal's bytes stay until the file is synced: they are its redo.
 func (n *node) convert(l *layer, got map[int64][]byte) error {
+	if n.detached {
+		return n.convertGhost(l, got)
+	}
 	if err := n.completeBlocks(l, got); err != nil {
 		return err
 	}
@@ -257,6 +260,35 @@ func (n *node) convert(l *layer, got map[int64][]byte) error {
 	return nil
 }
 
+// convertGhost is convert for content that isn't recorded any more.
+func (n *node) convertGhost(l *layer, got map[int64][]byte) error {
+	file := n.s.newLayer(n.ino, l.version, false, l.floor)
+	f, err := file.open(true)
+	if err != nil {
+		return err
+	}
+	for _, p := range l.pieces {
+		from, to := blockFloor(p.off), blockCeil(p.end())
+		if p.zero {
+			file.addHole(from/BlockSize, to/BlockSize)
+			continue
+		}
+		buf := make([]byte, to-from)
+		if err = n.content(buf, from, got); err == nil {
+			_, err = f.WriteAt(buf, from)
+		}
+		if err != nil {
+			return errors.Join(err, file.closeFile())
+		}
+		file.addData(from/BlockSize, to/BlockSize)
+	}
+	n.s.account(l.clean, file.bytes()-l.bytes())
+	n.s.segs.drop(n.lsn, l.pieces, l.clean)
+	l.inline, l.pieces, l.f, l.present, l.hole, l.needSync = false, nil, f, file.present, file.hole, true
+	n.gen++
+	return nil
+}
+
 // completeBlocks writes the rest of the blocks that pieces cover in part, where something lies below, so that the pieces alone make whole blocks.
 func (n *node) completeBlocks(l *layer, got map[int64][]byte) error {
 	below := n.layers[:len(n.layers)-1]
@@ -267,9 +299,9 @@ func (n *node) completeBlocks(l *layer, got map[int64][]byte) error {
 	for b := int64(0); b*BlockSize < min(InlineLimit, l.floor); b++ {
 		from, to := b*BlockSize, min((b+1)*BlockSize, l.floor)
 		covered, all := false, true
-		for at := from; at < to; {
-			st, _, e := l.at(at, to)
-			covered, all = covered || st != absent, all && st != absent
+		for at := from; at < from+BlockSize; {
+			st, _, e := l.at(at, from+BlockSize)
+			covered, all = covered || st != absent, all && (st != absent || at >= to)
 			at = e
 		}
 		if !covered || all {
