@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"testing/iotest"
 
@@ -281,6 +282,36 @@ func TestCache(t *testing.T) {
 	if _, err := c.Opener([16]byte{9}, []byte("nonsense"), 1000); !errors.Is(err, ErrOpen) {
 		t.Errorf("bad header: %v", err)
 	}
+}
+
+// One opener and one cache serve many readers.
+func TestManyReaders(t *testing.T) {
+	plain := content(6*BlockSize + 9)
+	b := sealed(t, plain)
+	c := NewCache(identity(t), 1)
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			for i := range 20 {
+				o, err := c.Opener([16]byte{byte(g % 2)}, b[:HeaderLen], int64(len(b)))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				r, err := o.At(nil, bytes.NewReader(b))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				off := (g*31337 + i*7777) % len(plain)
+				p := make([]byte, min(100_000, len(plain)-off))
+				if _, err := r.ReadAt(p, int64(off)); (err != nil && err != io.EOF) || !bytes.Equal(p, plain[off:off+len(p)]) {
+					t.Errorf("%d bytes at %d: %v", len(p), off, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // The stock tool, built from its own source, opens what is sealed here.

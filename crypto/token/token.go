@@ -149,13 +149,22 @@ func Verify(s string, signer, provider ed25519.PublicKey, network string, now ti
 	if !unhex(t.Holder, c.Subject) || !unhex(t.Lease[:], c.Lease) || t.validate() != nil {
 		return nil, fmt.Errorf("token with bad members: %w", ErrInvalid)
 	}
-	switch {
-	case !now.Before(t.Expires.Add(Skew)):
-		return nil, fmt.Errorf("token ended at %s: %w", t.Expires.UTC().Format(time.RFC3339), ErrExpired)
-	case now.Add(Skew).Before(t.NotBefore):
-		return nil, fmt.Errorf("token begins at %s: %w", t.NotBefore.UTC().Format(time.RFC3339), ErrNotYet)
+	if err := t.Valid(now); err != nil {
+		return nil, err
 	}
 	return t, nil
+}
+
+// Valid tells whether now is within the token's times, with Skew of allowance: ErrExpired or ErrNotYet. Whoever keeps verified tokens (checking a
+// signature takes 0.1 ms) asks this again before each use.
+func (t *Token) Valid(now time.Time) error {
+	switch {
+	case !now.Before(t.Expires.Add(Skew)):
+		return fmt.Errorf("token ended at %s: %w", t.Expires.UTC().Format(time.RFC3339), ErrExpired)
+	case now.Add(Skew).Before(t.NotBefore):
+		return fmt.Errorf("token begins at %s: %w", t.NotBefore.UTC().Format(time.RFC3339), ErrNotYet)
+	}
+	return nil
 }
 
 // unhex fills dst from exactly as many lower-case hex digits.

@@ -54,6 +54,9 @@ func TestTokenComesBack(t *testing.T) {
 	if want := sample(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
+	if err := got.Valid(start.Add(2 * time.Hour)); !errors.Is(err, ErrExpired) {
+		t.Errorf("two hours later: %v", err)
+	}
 	if !got.Rights.Has(Read) || got.Rights.Has(Read|Delete) {
 		t.Errorf("rights %q", got.Rights)
 	}
@@ -169,6 +172,76 @@ func TestReceipt(t *testing.T) {
 	}
 }
 
+func TestSignReceiptRefusesNonsense(t *testing.T) {
+	for name, spoil := range map[string]func(*Receipt){
+		"no network":   func(r *Receipt) { r.Network = "" },
+		"long network": func(r *Receipt) { r.Network = strings.Repeat("n", MaxNetwork+1) },
+		"size":         func(r *Receipt) { r.Size = -1 },
+		"time":         func(r *Receipt) { r.Time = time.Unix(-1, 0) },
+	} {
+		r := sampleReceipt()
+		spoil(r)
+		if _, err := SignReceipt(r, provider); err == nil {
+			t.Errorf("%s: signed", name)
+		}
+	}
+	if _, err := SignReceipt(sampleReceipt(), provider[:20]); err == nil {
+		t.Error("signed with a piece of a key")
+	}
+}
+
+// signed puts a payload of any bytes under a right signature.
+func signed(kind string, payload []byte, k ed25519.PrivateKey) string {
+	b64 := base64.RawURLEncoding.EncodeToString
+	text := b64([]byte(`{"alg":"EdDSA","typ":"`+kind+`"}`)) + "." + b64(payload)
+	return text + "." + b64(ed25519.Sign(k, []byte(text)))
+}
+
+// A right signature over wrong members: the provider's own mistakes, or its malice.
+func TestSignedNonsenseIsRefused(t *testing.T) {
+	good := func(s string) string {
+		payload, err := base64.RawURLEncoding.DecodeString(strings.Split(s, ".")[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(payload)
+	}
+	tok := good(issue(t))
+	for _, change := range [][2]string{
+		{`"lease":"01`, `"lease":"0g`},
+		{`"lease":"01`, `"lease":"`},
+		{`"quota":5`, `"quota":-5`},
+		{`"exp":1`, `"exp":-1`},
+		{`"exp":`, `"exq":`},
+		{`"nbf":`, `"nbg":`},
+		{`"sub":"ed`, `"sub":"ED`},
+		{`"iss":"8a`, `"iss":"8b`},
+		{`"aud":["`, `"aud":["x","`},
+	} {
+		bad := strings.Replace(tok, change[0], change[1], 1)
+		if bad == tok {
+			t.Fatalf("%s is not in %s", change[0], tok)
+		}
+		if _, err := Verify(signed(tokenType, []byte(bad), signer), public(signer), public(provider), "local", start); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+	s, err := SignReceipt(sampleReceipt(), provider)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := good(s)
+	for _, change := range [][2]string{{`"size":4`, `"size":-4`}, {`"time":1`, `"time":-1`}, {`"shard":"04`, `"shard":"`}, {`"lease":"01`, `"lease":"zz`}} {
+		bad := strings.Replace(rec, change[0], change[1], 1)
+		if bad == rec {
+			t.Fatalf("%s is not in %s", change[0], rec)
+		}
+		if _, err := VerifyReceipt(signed(receiptType, []byte(bad), provider), public(provider), "local"); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+}
+
 func TestGolden(t *testing.T) {
 	receipt, err := SignReceipt(sampleReceipt(), provider)
 	if err != nil {
@@ -226,6 +299,20 @@ func FuzzVerifyReceipt(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in string) {
 		if _, err := VerifyReceipt(in, public(provider), "local"); err == nil && in != s {
 			t.Fatalf("accepted %q", in)
+		}
+	})
+}
+
+// FuzzSignedPayload signs whatever comes: nothing may crash, and what is accepted must be within bounds.
+func FuzzSignedPayload(f *testing.F) {
+	f.Add([]byte(`{"exp":1e300,"nbf":-1e300,"aud":{},"quota":1.5}`))
+	f.Add([]byte(`{"exp":1800003600,"nbf":1800000000,"lease":"00"}`))
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		if tok, err := Verify(signed(tokenType, payload, signer), public(signer), public(provider), "local", start); err == nil && tok.validate() != nil {
+			t.Fatalf("accepted %s", payload)
+		}
+		if r, err := VerifyReceipt(signed(receiptType, payload, provider), public(provider), "local"); err == nil && (r.Size < 0 || r.Time.Unix() < 0) {
+			t.Fatalf("accepted %s", payload)
 		}
 	})
 }
