@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/syndtr/goleveldb/leveldb"
 	"github.com/syndtr/goleveldb/leveldb/iterator"
@@ -56,12 +57,35 @@ func (x *Index) first(prefix, k []byte, fn func(key, val []byte) error) error {
 	return err
 }
 
-// Inode returns an inode's attributes. ErrNotFound when there was none.
+// Inode returns an inode's attributes. ErrNotFound when there was none. When they were folded away, but the inode was there at the view's
+// revision, its oldest ones.
 func (v *View) Inode(ino model.Ino) (model.Inode, error) {
-	if v.rev != model.MaxRev {
-		return v.x.inodeAt(ino, v.rev)
+	if v.rev == model.MaxRev {
+		return v.x.newestInode(ino)
 	}
-	return v.x.newestInode(ino)
+	n, err := v.x.inodeAt(ino, v.rev)
+	if errors.Is(err, ErrNotFound) {
+		return v.x.eldest(ino, v.rev)
+	}
+	return n, err
+}
+
+// eldest is the oldest record that is left of an inode that was there at rev already: what it was then was folded away.
+func (x *Index) eldest(ino model.Ino, rev model.Rev) (n model.Inode, err error) {
+	it := x.iter(inoPrefix(pInode, ino))
+	found := it.Last()
+	if found {
+		if n, err = parseInode(it.Value(), ino, revOf(it.Key())); err != nil {
+			err = x.damaged(fmt.Sprintf("inode %d", ino), err)
+		}
+	}
+	if e := x.end(it); e != nil {
+		return n, e
+	}
+	if err == nil && (!found || n.Nlink == 0 || model.RevAt(time.Unix(0, n.Btime)) > rev) {
+		return model.Inode{}, ErrNotFound
+	}
+	return n, err
 }
 
 // newestInode goes through the cache. A cached inode without number stands for one that doesn't exist.
@@ -218,7 +242,11 @@ func (v *View) plus(ino model.Ino, it *iterator.Iterator) (n model.Inode, ok boo
 	}
 	k := kInode(ino, v.rev)
 	if !(*it).Seek(k) || !bytes.HasPrefix((*it).Key(), k[:9]) {
-		return n, false, nil
+		if v.rev == model.MaxRev {
+			return n, false, nil
+		}
+		n, err = v.x.eldest(ino, v.rev)
+		return n, err == nil, ignoreNotFound(err)
 	}
 	if n, err = parseInode((*it).Value(), ino, revOf((*it).Key())); err != nil {
 		return n, false, v.x.damaged(fmt.Sprintf("inode %d", ino), err)
