@@ -31,7 +31,7 @@ func (b *base) now() (stage.Base, error) {
 		return nil, err
 	}
 	if b.cur == nil || rev != b.rev {
-		b.rev, b.cur = rev, baseAt(b.fs.cfg.Remote, b.ino, rev)
+		b.rev, b.cur = rev, BaseAt(b.fs.cfg.Remote, b.ino, rev)
 	}
 	return b.cur, nil
 }
@@ -66,7 +66,7 @@ func StoredBase(x *index.Index, remote Remote, ino model.Ino) (stage.Base, error
 	if err != nil {
 		return nil, err
 	}
-	return baseAt(remote, ino, rev), nil
+	return BaseAt(remote, ino, rev), nil
 }
 
 // storedRev is the revision as of which the newest stored content of ino is read; 0 when nothing is stored. The contents of an
@@ -81,7 +81,8 @@ func storedRev(x *index.Index, ino model.Ino) (model.Rev, error) {
 	return rev, err
 }
 
-func baseAt(remote Remote, ino model.Ino, rev model.Rev) stage.Base {
+// BaseAt is the stored content of an inode as of a revision; all zeros for revision 0.
+func BaseAt(remote Remote, ino model.Ino, rev model.Rev) stage.Base {
 	if rev == 0 {
 		return zeros{}
 	}

@@ -233,5 +233,25 @@ func (fs *FS) pathOf(rec *model.Inode) string {
 	return p
 }
 
-// forgettable tells whether no trace of an inode has to be left: nobody else has seen it, and it never was at rest.
-func (fs *FS) forgettable(rec *model.Inode) bool { return false }
+// forgettable tells whether no trace of an inode has to be left: nobody else has seen it, and it never was at rest. Folders
+// always leave one: there may be a history below them.
+func (fs *FS) forgettable(rec *model.Inode) bool {
+	if rec.IsDir() {
+		return false
+	}
+	unseen, err := fs.x.Unseen(rec.Ino)
+	if err != nil {
+		fs.log.Error("look whether an inode can be forgotten", "ino", rec.Ino, "err", err)
+	}
+	return unseen && err == nil
+}
+
+// Busy tells whether an inode is in use, so that nothing of it may be pruned. It serves index.Options.Busy.
+func (fs *FS) Busy(ino model.Ino) bool {
+	l := fs.live.find(ino)
+	if l == nil {
+		return false
+	}
+	defer fs.live.put(l)
+	return l.openNow()
+}

@@ -213,6 +213,7 @@ func (fs *FS) make(c Caller, parent NodeID, name string, rec *model.Inode, made 
 	if errno := fs.commit(b); errno != 0 {
 		return Entry{}, errno
 	}
+	rec.Rev = fs.x.LastRev()
 	if made != nil {
 		l := fs.live.get(rec.Ino)
 		defer fs.live.put(l)

@@ -114,7 +114,7 @@ type Reader struct {
 // readerOf opens the content that a record names.
 func (fs *FS) readerOf(rec *model.Inode) (*Reader, error) {
 	c := rec.Content
-	base := baseAt(fs.cfg.Remote, rec.Ino, c.Rev)
+	base := BaseAt(fs.cfg.Remote, rec.Ino, c.Rev)
 	if c.Kind != model.ContentStaged {
 		return &Reader{size: rec.Size, base: base}, nil
 	}

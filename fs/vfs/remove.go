@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"syscall"
+	"time"
 
 	"github.com/cloudcoin/cloudcoin/sync/index"
 	"github.com/cloudcoin/cloudcoin/sync/model"
@@ -126,8 +127,21 @@ func (fs *FS) losing(c Caller, prec *model.Inode, l *live) (*loss, syscall.Errno
 		if !empty {
 			return nil, syscall.ENOTEMPTY
 		}
+		if errno := fs.keepFolder(l, &rec); errno != 0 {
+			return nil, errno
+		}
 	}
 	return &loss{fs: fs, l: l, rec: rec}, 0
+}
+
+// keepFolder settles the record of a folder that was there for a while: it is the way to what rested in it. Holds l.mu.
+func (fs *FS) keepFolder(l *live, rec *model.Inode) syscall.Errno {
+	if fs.now().Sub(time.Unix(0, rec.Btime)) < fs.cfg.RestAfter {
+		return 0
+	}
+	b := fs.x.Begin()
+	b.Settle(l.ino)
+	return fs.commit(b)
 }
 
 // stage adds the loss to a batch. done must follow the commit.

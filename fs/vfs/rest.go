@@ -15,20 +15,21 @@ const syncWindow = 2 * time.Second
 
 // restedNow tells whether a record's content has come to rest: nobody may write it, and it has been left alone. Holds l.mu.
 func (fs *FS) restedNow(l *live, rec *model.Inode) bool {
-	return l.writers == 0 && !l.ahead && !l.orphan && rec.IsRegular() && rec.Nlink > 0 &&
+	return l.writers == 0 && !l.ahead && !l.orphan && !rec.IsDir() && rec.Nlink > 0 &&
 		fs.now().Sub(rec.Rev.Time()) >= fs.cfg.RestAfter
 }
 
 // settleRested reads the newest record of l; a content at rest is frozen first, because the record is about to change. Holds l.mu.
 func (fs *FS) settleRested(l *live) (model.Inode, syscall.Errno) {
 	rec, errno := fs.statLive(l)
-	if errno != 0 || l.kept != nil || !fs.restedNow(l, &rec) || !l.io.TryLock() {
+	if errno != 0 || l.kept != nil || !l.rested && !fs.restedNow(l, &rec) || !l.io.TryLock() {
 		return rec, errno // who holds io is changing the content: it isn't at rest
 	}
 	defer l.io.Unlock()
 	if errno := fs.settle(l, &rec); errno != 0 {
 		return rec, errno
 	}
+	l.rested = false
 	return fs.statLive(l)
 }
 
