@@ -127,6 +127,7 @@ type Journal struct {
 	sameBoot bool
 	found    *scanResult // what Open found, until Replay
 	started  LSN         // records from here on were written by this session
+	datasync func(*os.File) error
 
 	durable atomic.Uint64
 	end     atomic.Uint64

@@ -29,7 +29,7 @@ func Open(dir string, opt Options) (*Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
-	j := &Journal{dir: dir, opt: opt, log: opt.Logger, segs: map[uint64]*segment{}}
+	j := &Journal{dir: dir, opt: opt, log: opt.Logger, datasync: datasync, segs: map[uint64]*segment{}}
 	if j.log == nil {
 		j.log = slog.New(slog.DiscardHandler)
 	}

@@ -62,7 +62,7 @@ func (j *Journal) flush() error {
 
 	var err error
 	for _, s := range dirty {
-		if err = datasync(s.f); err != nil {
+		if err = j.datasync(s.f); err != nil {
 			err = fmt.Errorf("sync journal segment %d: %w", s.num, err)
 			break
 		}
