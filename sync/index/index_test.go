@@ -25,6 +25,10 @@ type rig struct {
 	now time.Time
 }
 
+var network = "local"
+
+func fixedClock() time.Time { return epoch }
+
 var epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func newRig(t testing.TB) *rig {
@@ -48,7 +52,7 @@ func openAt(dir string, clock func() time.Time) (*journal.Journal, *Index, error
 	if err != nil {
 		return nil, nil, err
 	}
-	x, err := Open(filepath.Join(dir, "index"), j, Options{HashKey: [32]byte{1}, DevicePart: 7, Clock: clock, Network: "local"})
+	x, err := Open(filepath.Join(dir, "index"), j, Options{HashKey: [32]byte{1}, DevicePart: 7, Clock: clock, Network: network})
 	if err != nil {
 		return nil, nil, errors.Join(err, j.Close())
 	}
