@@ -43,7 +43,10 @@ type Head struct {
 	// Checkpoint and Segments together hold every published record. Both may have been written by the devices in Parents.
 	Checkpoint *Checkpoint
 	Segments   []Segment
-	Parents    []Parent // heads that this device continues; empty for the first device of a drive
+	// NextSegment is the number of the next segment of Device, LastTip its Prev.
+	NextSegment uint64
+	LastTip     Hash
+	Parents     []Parent // heads that this device continues; empty for the first device of a drive
 }
 
 // Parent is a head of another device that is an ancestor of this one.
@@ -150,4 +153,10 @@ func OpenHead(signed []byte, d Drive, key ed25519.PublicKey) (*Head, Hash, error
 		return nil, Hash{}, fmt.Errorf("open head of drive %x on %q: %w", h.Drive.ID, h.Drive.Network, ErrForeign)
 	}
 	return h, HashOf(body), nil
+}
+
+// Size is the length of the encoded head.
+func (h *Head) Size() (int, error) {
+	b, err := encMode.Marshal(toWireHead(h))
+	return len(b), err
 }

@@ -100,6 +100,8 @@ type wireHead struct {
 	Published  uint64
 	Checkpoint []wireCheckpoint // none or one
 	Segments   []wireSegment
+	Next       uint64
+	Tip        []byte
 	Parents    []wireParent
 }
 
@@ -163,6 +165,7 @@ func toWireHead(h *Head) wireHead {
 	w := wireHead{
 		Version: 1, Network: h.Drive.Network, Drive: h.Drive.ID[:], Device: h.Device[:], Counter: h.Counter, Time: h.Time,
 		Prev: h.Prev[:], Published: uint64(h.Published), Checkpoint: []wireCheckpoint{}, Segments: []wireSegment{}, Parents: []wireParent{},
+		Next: h.NextSegment, Tip: h.LastTip[:],
 	}
 	if c := h.Checkpoint; c != nil {
 		w.Checkpoint = append(w.Checkpoint, wireCheckpoint{Rev: uint64(c.Rev), Blob: toWireBlob(&c.Blob)})
@@ -244,7 +247,8 @@ func (w *wireHead) head() (*Head, error) {
 	if w.Version != 1 {
 		f.fail("head of version %d: a newer version of this program wrote it", w.Version)
 	}
-	h := &Head{Counter: w.Counter, Time: w.Time, Published: f.rev(w.Published)}
+	h := &Head{Counter: w.Counter, Time: w.Time, Published: f.rev(w.Published), NextSegment: w.Next}
+	f.copy("tip", h.LastTip[:], w.Tip)
 	h.Drive.Network = w.Network
 	f.copy("drive", h.Drive.ID[:], w.Drive)
 	f.copy("device", h.Device[:], w.Device)
