@@ -61,7 +61,7 @@ type world struct {
 	chunks  map[model.ChunkID]model.Chunk
 	packs   map[model.PackID]model.Pack
 	filling *pack.Builder
-	inPack  []model.ChunkID
+	rename  func(i int) model.LeaseID // nil: lease i is {i+1}
 }
 
 func newWorld(t testing.TB) *world {
@@ -126,6 +126,9 @@ func (w *world) flush() {
 	check(w.t, err)
 	for i, sid := range erasure.IDs(shards) {
 		lease := model.LeaseID{byte((i+len(w.packs))%6 + 1)}
+		if w.rename != nil {
+			lease = w.rename((i + len(w.packs)) % 6)
+		}
 		check(w.t, w.pool.PutShard(context.Background(), lease, sid, shards[i]))
 		p.Shards = append(p.Shards, model.Shard{ID: sid, Lease: lease})
 	}
