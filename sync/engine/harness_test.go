@@ -117,6 +117,8 @@ type home struct {
 	stop func()
 	dev  model.DeviceID
 	ro   chan string
+
+	packs map[model.PackID][]byte // read by tree; emptied with each call
 }
 
 func (w *world) home(dir string, dev byte) *home {
@@ -380,6 +382,8 @@ func (h *home) remove(name string) {
 // tree reads all names of the root and their stored contents, as of a revision, from the providers.
 func (h *home) tree(at model.Rev) map[string]string {
 	h.w.t.Helper()
+	h.packs = map[model.PackID][]byte{}
+	defer func() { h.packs = nil }()
 	out := map[string]string{}
 	v := h.x.At(at)
 	var names []model.Dirent
@@ -398,6 +402,9 @@ func (h *home) tree(at model.Rev) map[string]string {
 
 func (h *home) read(n *model.Inode) []byte {
 	h.w.t.Helper()
+	if h.packs == nil {
+		h.packs = map[model.PackID][]byte{}
+	}
 	b, err := h.tryRead(n)
 	if err != nil {
 		h.w.t.Fatal(err)
@@ -418,7 +425,7 @@ func (h *home) tryRead(n *model.Inode) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	packs := map[model.PackID][]byte{}
+	packs := h.packs
 	for _, x := range list {
 		c, ok, err := h.x.Chunk(x.Chunk)
 		if err != nil || !ok {
