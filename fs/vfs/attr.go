@@ -100,7 +100,7 @@ func (fs *FS) checkSize(c Caller, rec *model.Inode, h *handle, size int64) sysca
 
 // setRecord changes the record of l as set says; the size was changed before. Holds l.mu.
 func (fs *FS) setRecord(c Caller, l *live, set *SetAttr) (rec model.Inode, errno syscall.Errno) {
-	if lazy := SetAtime | SetMtime | SetCtime | SetSize; set.Valid&^lazy == 0 && l.ahead && l.writers > 0 {
+	if lazy := SetAtime | SetMtime | SetCtime | SetSize; set.Valid&^lazy == 0 && l.ahead && l.writers > 0 && !l.suid {
 		return fs.setTimes(c, l, set)
 	}
 	if set.Valid&SetSize == 0 {

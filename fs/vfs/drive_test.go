@@ -78,16 +78,17 @@ func (b *chunkBase) NextHole(int64) (int64, error)     { return vfs.MaxFileSize,
 
 // drive is a tree over a real index and stage in a folder.
 type drive struct {
-	t       testing.TB
-	dir     string
-	clock   *clock
-	remote  *chunks
-	j       *journal.Journal
-	x       *index.Index
-	st      *stage.Stage
-	fs      *vfs.FS
-	reports []string
-	setup   func(*vfs.Config)
+	t        testing.TB
+	dir      string
+	clock    *clock
+	remote   *chunks
+	j        *journal.Journal
+	x        *index.Index
+	st       *stage.Stage
+	fs       *vfs.FS
+	reports  []string
+	setup    func(*vfs.Config)
+	stageOpt func(*stage.Options)
 }
 
 func newDrive(t testing.TB, setup func(*vfs.Config)) *drive {
@@ -113,10 +114,14 @@ func (d *drive) open() {
 	})
 	check(t, err)
 	d.remote.x = d.x
-	d.st, err = stage.Open(filepath.Join(d.dir, "stage"), d.j, stage.Options{
+	opt := stage.Options{
 		Clock: d.clock.Now, Logger: log,
 		Base: func(ino model.Ino) (stage.Base, error) { return vfs.StoredBase(d.x, d.remote, ino) },
-	})
+	}
+	if d.stageOpt != nil {
+		d.stageOpt(&opt)
+	}
+	d.st, err = stage.Open(filepath.Join(d.dir, "stage"), d.j, opt)
 	check(t, err)
 	check(t, d.j.Replay(func(r journal.Record) error {
 		if r.Kind < 64 {

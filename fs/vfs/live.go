@@ -120,6 +120,23 @@ func (t *table) all() []*live {
 	return list
 }
 
+// lock gives the state of ino with mu held: that of the present content, when one was replaced this moment.
+func (fs *FS) lock(ino model.Ino) *live {
+	for {
+		l := fs.live.get(ino)
+		l.mu.Lock()
+		if l.kept == nil {
+			return l
+		}
+		fs.unlock(l)
+	}
+}
+
+func (fs *FS) unlock(l *live) {
+	l.mu.Unlock()
+	fs.live.put(l)
+}
+
 // stat reads the newest record of ino, with what is ahead of it in memory.
 func (fs *FS) stat(ino model.Ino) (model.Inode, syscall.Errno) {
 	l := fs.live.find(ino)

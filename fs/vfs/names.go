@@ -344,6 +344,10 @@ func (fs *FS) link(l *live, prec *model.Inode, name string) (model.Inode, syscal
 	fs.written(l)
 	if l.file != nil {
 		l.file.SetPath(fs.pathOf(&rec))
+		if wasOrphan && l.file.Dirty() {
+			l.dirty = true
+			fs.tellDirty(l.ino)
+		}
 	}
 	return rec, 0
 }

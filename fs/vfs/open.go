@@ -181,10 +181,8 @@ func (fs *FS) mayOpen(c Caller, rec *model.Inode, flags uint32) syscall.Errno {
 
 // openLive opens an inode as it is now.
 func (fs *FS) openLive(ino model.Ino, flags uint32) (Handle, syscall.Errno) {
-	l := fs.live.get(ino)
-	defer fs.live.put(l)
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l := fs.lock(ino)
+	defer fs.unlock(l)
 	rec, errno := fs.statLive(l)
 	if errno != 0 {
 		return 0, errno

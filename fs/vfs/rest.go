@@ -22,7 +22,10 @@ func (fs *FS) restedNow(l *live, rec *model.Inode) bool {
 // settleRested reads the newest record of l; a content at rest is frozen first, because the record is about to change. Holds l.mu.
 func (fs *FS) settleRested(l *live) (model.Inode, syscall.Errno) {
 	rec, errno := fs.statLive(l)
-	if errno != 0 || l.kept != nil || !l.rested && !fs.restedNow(l, &rec) || !l.io.TryLock() {
+	if l.kept != nil {
+		return rec, syscall.ESTALE // replaced this moment: the kernel looks the name up again
+	}
+	if errno != 0 || !l.rested && !fs.restedNow(l, &rec) || !l.io.TryLock() {
 		return rec, errno // who holds io is changing the content: it isn't at rest
 	}
 	defer l.io.Unlock()
@@ -150,10 +153,8 @@ func (fs *FS) freezeLocked(l *live, force bool) (ready bool, err error) {
 // Content runs fn while no operation changes the inode record or the content of ino: the engine commits there that a version is
 // stored. fn must not call into FS.
 func (fs *FS) Content(ino model.Ino, fn func() error) error {
-	l := fs.live.get(ino)
-	defer fs.live.put(l)
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l := fs.lock(ino)
+	defer fs.unlock(l)
 	if err := fn(); err != nil {
 		return err
 	}

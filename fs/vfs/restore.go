@@ -68,7 +68,10 @@ func (fs *FS) restoreInPlace(then *index.View, old *model.Inode) (done bool, err
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	rec, errno := fs.statLive(l)
-	if errno != 0 {
+	switch {
+	case l.kept != nil:
+		return false, fmt.Errorf("another revert of the same file is under way: %w", syscall.EBUSY)
+	case errno != 0:
 		return false, errno
 	}
 	same := !l.ahead && rec.Content.Kind == old.Content.Kind && rec.Content.Rev == old.Content.Rev &&
