@@ -1,0 +1,160 @@
+package drive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"syscall"
+
+	"github.com/cloudcoin/cloudcoin/fs/stage"
+	"github.com/cloudcoin/cloudcoin/fs/vfs"
+	"github.com/cloudcoin/cloudcoin/sync/model"
+)
+
+// salvage brings the contents that a damaged HOME had not sent back under "Recovered TIME/" of the restored drive.
+func salvage(ctx context.Context, opt Options, from string, report *RecoveryReport) (err error) {
+	d, err := Open(ctx, opt)
+	if err != nil {
+		return fmt.Errorf("save what %s had not sent: %w", from, err)
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	s := &salvager{d: d, ctx: ctx, report: report, root: "Recovered " + opt.Clock().Local().Format("2006-01-02 15.04.05")}
+	if err := stage.Salvage(from, s.save); err != nil {
+		return fmt.Errorf("save what %s had not sent: %w", from, err)
+	}
+	return d.fs.SyncAll(ctx)
+}
+
+type salvager struct {
+	d      *Drive
+	ctx    context.Context
+	report *RecoveryReport
+	root   string
+	made   map[string]vfs.NodeID // folders
+}
+
+// save writes one file into the tree.
+func (s *salvager) save(f stage.SalvagedFile) error {
+	for _, m := range f.Damage {
+		s.problem(&f, m)
+	}
+	name := strings.Trim(path.Clean("/"+f.Path), "/")
+	if name == "" {
+		name = fmt.Sprintf("inode %d", f.Ino)
+	}
+	parent, err := s.folder(path.Join(s.root, path.Dir(name)))
+	if err != nil {
+		return err
+	}
+	node, handle, err := s.create(parent, path.Base(name))
+	if err != nil {
+		return fmt.Errorf("save %s: %w", name, err)
+	}
+	err = s.copy(node, handle, &f)
+	if err == nil && f.Mtime != 0 {
+		set := vfs.SetAttr{Valid: vfs.SetMtime, Mtime: f.Mtime}
+		_, errno := s.d.fs.SetAttr(s.ctx, vfs.Caller{}, node, handle, set)
+		err = asError(errno)
+	}
+	if errno := s.d.fs.Flush(s.ctx, node, handle); err == nil {
+		err = asError(errno)
+	}
+	s.d.fs.Release(node, handle)
+	if err != nil {
+		return fmt.Errorf("save %s: %w", name, err)
+	}
+	s.report.SavedFiles++
+	s.report.SavedUnder = s.root
+	return nil
+}
+
+// copy writes the content; parts that are as they were stored before come from the providers. What can't be read is left out and told.
+func (s *salvager) copy(node vfs.NodeID, handle vfs.Handle, f *stage.SalvagedFile) error {
+	var below stage.Base
+	if f.NeedsBase {
+		var err error
+		if below, err = s.d.stored(f.Ino); err != nil {
+			s.problem(f, fmt.Sprintf("parts of it were stored before, and can't be found: %v", err))
+		}
+	}
+	buf := make([]byte, 1<<20)
+	for off := int64(0); off < f.Size; off += int64(len(buf)) {
+		b := buf[:min(int64(len(buf)), f.Size-off)]
+		if err := s.copyPiece(node, handle, f, below, b, off); err != nil {
+			return err
+		}
+	}
+	_, errno := s.d.fs.SetAttr(s.ctx, vfs.Caller{}, node, handle, vfs.SetAttr{Valid: vfs.SetSize, Size: f.Size})
+	return asError(errno)
+}
+
+// copyPiece writes one piece; when it can't be read as a whole, it goes block by block, so that one damaged block costs no more than itself.
+func (s *salvager) copyPiece(node vfs.NodeID, handle vfs.Handle, f *stage.SalvagedFile, below stage.Base, b []byte, off int64) error {
+	const block = 4096
+	if _, err := f.ReadAt(s.ctx, below, b, off); err == nil {
+		_, errno := s.d.fs.Write(s.ctx, vfs.Caller{}, node, handle, b, off, vfs.WriteFlags{})
+		return asError(errno)
+	} else if len(b) <= block {
+		s.problem(f, fmt.Sprintf("the bytes from %d to %d are lost: %v", off, off+int64(len(b)), err))
+		return s.ctx.Err()
+	}
+	for at := 0; at < len(b); at += block {
+		if err := s.copyPiece(node, handle, f, below, b[at:min(at+block, len(b))], off+int64(at)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *salvager) problem(f *stage.SalvagedFile, text string) {
+	s.report.Problems = append(s.report.Problems, fmt.Sprintf("%s: %s", f.Path, text))
+}
+
+// create makes a file; when the name is taken it gets a number.
+func (s *salvager) create(parent vfs.NodeID, name string) (vfs.NodeID, vfs.Handle, error) {
+	for i := 1; ; i++ {
+		try := name
+		if i > 1 {
+			try = fmt.Sprintf("%s (%d)", name, i)
+		}
+		e, h, _, errno := s.d.fs.Create(s.ctx, vfs.Caller{}, parent, try, vfs.OpenReadWrite|vfs.OpenExcl, model.TypeRegular|0o600)
+		if errno != syscall.EEXIST || i == 1000 {
+			return e.Node, h, asError(errno)
+		}
+	}
+}
+
+// folder makes the folders of a path and returns the last one.
+func (s *salvager) folder(dir string) (vfs.NodeID, error) {
+	if dir == "." || dir == "" {
+		return vfs.RootNode, nil
+	}
+	if n, ok := s.made[dir]; ok {
+		return n, nil
+	}
+	parent, err := s.folder(path.Dir(dir))
+	if err != nil {
+		return 0, err
+	}
+	e, errno := s.d.fs.Mkdir(s.ctx, vfs.Caller{}, parent, path.Base(dir), 0o700)
+	if errno == syscall.EEXIST {
+		e, errno = s.d.fs.Lookup(s.ctx, vfs.Caller{}, parent, path.Base(dir))
+	}
+	if errno != 0 {
+		return 0, fmt.Errorf("make folder %s: %w", dir, errno)
+	}
+	if s.made == nil {
+		s.made = map[string]vfs.NodeID{}
+	}
+	s.made[dir] = e.Node
+	return e.Node, nil
+}
+
+func asError(errno syscall.Errno) error {
+	if errno == 0 {
+		return nil
+	}
+	return errno
+}
