@@ -103,6 +103,7 @@ type Index struct {
 	used   int   // bytes in leveldb's memory table
 	failed error // leveldb is behind the journal: only opening anew helps
 	ready  bool
+	closed bool
 	pieces []byte // of a batch that is being replayed
 	buf    []byte
 
@@ -310,12 +311,11 @@ const metaNetwork = ".network"
 func (x *Index) Close() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.db == nil {
+	if x.closed {
 		return nil
 	}
-	x.ready = false
-	err := errors.Join(x.db.Close(), x.st.Close())
-	return err
+	x.closed, x.ready = true, false
+	return errors.Join(x.wrap(x.db.Close()), x.st.Close())
 }
 
 // LastRev is the highest revision so far.

@@ -3,6 +3,7 @@ package index
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -233,6 +234,12 @@ func TestUnseenNameLeavesNoTrace(t *testing.T) {
 }
 
 func verify(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("rapid.checks"); f != nil && f.Value.String() == f.DefValue {
+		if err := f.Value.Set("25"); err != nil { // -rapid.checks asks for more
+			panic(err)
+		}
+	}
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/syndtr/goleveldb/leveldb.(*DB).mpoolDrain"))
 }
 

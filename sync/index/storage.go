@@ -2,7 +2,6 @@ package index
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
 
@@ -60,7 +59,7 @@ type walWriter struct {
 
 // Sync keeps the order: first the journal, then what is derived from it.
 func (w *walWriter) Sync() error {
-	if err := w.j.Sync(context.Background(), w.j.End()); err != nil && !errors.Is(err, journal.ErrNotReplayed) {
+	if err := w.j.Sync(context.Background(), w.j.End()); err != nil {
 		return err
 	}
 	return w.Writer.Sync()

@@ -227,6 +227,9 @@ func TestTornTailEndsQuietlyAndDamageIsReported(t *testing.T) {
 		if err != nil {
 			t.Fatalf("record %d (torn): %v", i, err)
 		}
+		if j2.Durable() != j2.End() {
+			t.Fatal("what is replayed isn't durable")
+		}
 		got, err := replay(j2)
 		if err != nil {
 			t.Fatal(err)

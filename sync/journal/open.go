@@ -70,7 +70,25 @@ func (j *Journal) find() error {
 	j.sameBoot = j.me.samePageCache(r.last)
 	j.me.epoch = r.maxEpoch + 1
 	j.end.Store(uint64(r.end))
-	j.durable.Store(uint64(min(max(r.durable, h.checkpoint), r.end)))
+	return j.settle(r, max(r.durable, h.checkpoint))
+}
+
+// settle makes durable what a killed process may have left in the hands of the operating system: whoever replays it may then derive durable
+// things from it.
+func (j *Journal) settle(r *scanResult, known LSN) error {
+	for _, s := range append(r.older[:len(r.older):len(r.older)], r.tail) {
+		if s.end() <= known {
+			continue
+		}
+		f, err := os.OpenFile(j.path(segmentName(s.num)), os.O_RDWR, 0o600)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(j.datasync(f), f.Close()); err != nil {
+			return fmt.Errorf("open the journal: %w", err)
+		}
+	}
+	j.durable.Store(uint64(r.end))
 	return nil
 }
 
@@ -146,20 +164,15 @@ func (j *Journal) begun(r *scanResult, nums []uint64) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.found = nil
-	slices.SortFunc(r.older, func(a, b *segment) int { return int(int64(a.num - b.num)) })
 	for _, s := range append(r.older, r.tail) {
 		j.segs[s.num] = s
-		if s != r.tail && s.end() <= j.Durable() {
-			continue
-		}
-		// A process that was killed may have left records here that no sync covered.
-		f, err := os.OpenFile(j.path(segmentName(s.num)), os.O_RDWR, 0o600)
-		if err != nil {
-			return err
-		}
-		s.f, s.full = f, s.off
-		j.unsynced = append(j.unsynced, s)
 	}
+	f, err := os.OpenFile(j.path(segmentName(r.tail.num)), os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	r.tail.f, r.tail.full = f, r.tail.off
+	j.unsynced = []*segment{r.tail}
 	j.cur = r.tail
 	j.prepareAt = j.cur.size / 4
 	for _, n := range nums {
