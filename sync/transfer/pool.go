@@ -59,6 +59,7 @@ func (o Options) withDefaults() Options {
 type Pool struct {
 	opt    Options
 	spare  *semaphore.Weighted
+	spares buffers
 	hedges budget
 
 	life context.Context // ends at Close

@@ -38,6 +38,7 @@ type stripe struct {
 	won      bool // everything is there: who is still asked was overtaken
 	spare    spareState
 	spareLen int64
+	borrowed [][]byte   // buffers of other shards' pieces
 	granted  chan error // spare was granted
 }
 
@@ -196,7 +197,8 @@ func (s *stripe) settle() (over bool, err error) {
 			if !s.needSpare() {
 				return false, nil // goes on when it is granted
 			}
-			next.buf = make([]byte, s.hi-s.lo)
+			next.buf = s.pool.spares.get(s.hi - s.lo)
+			s.borrowed = append(s.borrowed, next.buf)
 		}
 		s.start(next)
 	}
@@ -358,25 +360,54 @@ func (s *stripe) pieces() func(yield func(*piece) bool) {
 func (s *stripe) rebuild() error {
 	s.won = true
 	s.drain()
-	have := map[int][]byte{}
-	for i, pc := range s.full {
-		if pc.state == pieceOK && len(have) < s.pack.K {
-			have[i] = pc.buf
+	left := make([]int, 0, len(s.segs))
+	for i := range s.segs {
+		if !s.filled(i) {
+			left = append(left, i)
 		}
 	}
-	for i, g := range s.segs {
-		if s.filled(i) {
-			continue
+	for len(left) > 0 { // those of one range at a time
+		off, end := s.segs[left[0]].off, s.segs[left[0]].end()
+		same, others := left[:0:0], left[:0:0]
+		for _, i := range left {
+			if s.segs[i].off == off && s.segs[i].end() == end {
+				same = append(same, i)
+			} else {
+				others = append(others, i)
+			}
 		}
-		part := make(map[int][]byte, len(have))
-		for n, b := range have {
-			part[n] = b[g.off-s.lo : g.end()-s.lo]
+		if err := s.rebuildRange(same, off, end); err != nil {
+			return err
 		}
-		out, err := erasure.ReconstructRange(s.pack.K, s.pack.M, part, g.shard)
-		if err != nil {
-			return fmt.Errorf("rebuild shard %d: %w", g.shard, err)
+		left = others
+	}
+	return nil
+}
+
+// rebuildRange computes the segments which (indexes), which all are the range off..end of their shards.
+func (s *stripe) rebuildRange(which []int, off, end int64) error {
+	shards := make([][]byte, len(s.pack.Shards))
+	have := 0
+	for i, pc := range s.full {
+		if pc.state == pieceOK && have < s.pack.K {
+			shards[i] = pc.buf[off-s.lo : end-s.lo]
+			have++
 		}
-		copy(g.dst, out)
+	}
+	want := make([]int, len(which))
+	for n, i := range which {
+		g := &s.segs[i]
+		want[n] = g.shard
+		shards[g.shard] = g.dst[:0:len(g.dst)] // computed in place
+	}
+	if err := erasure.Reconstruct(shards, s.pack.K, s.pack.M, want); err != nil {
+		return fmt.Errorf("rebuild shards %v: %w", want, err)
+	}
+	for _, i := range which {
+		g := &s.segs[i]
+		if &shards[g.shard][0] != &g.dst[0] {
+			copy(g.dst, shards[g.shard])
+		}
 	}
 	return nil
 }
@@ -402,6 +433,7 @@ func (s *stripe) drain() {
 func (s *stripe) finish() {
 	s.stop()
 	s.drain()
+	s.pool.spares.put(s.borrowed)
 	switch s.spare {
 	case spareHeld:
 		s.pool.spare.Release(s.spareLen)
