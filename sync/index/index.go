@@ -340,16 +340,14 @@ func (x *Index) Checkpoint() (journal.LSN, error) {
 	}
 	// Opening a transaction writes the memory table out as a table, synced, and commits it to the manifest, synced, before it returns;
 	// older memory tables were written before, for leveldb keeps one at most and waits for it. See walStorage for the rest.
+	lsn := x.j.End() // no batch can come between it and the last one
 	tr, err := x.db.OpenTransaction()
 	if err != nil {
 		return 0, x.wrap(err)
 	}
 	tr.Discard()
 	x.used = 0
-	if x.state.n == 0 {
-		return 0, nil
-	}
-	return x.state.lsn, nil
+	return lsn, nil
 }
 
 var errNotReady = errors.New("index: not ready: replay comes first")

@@ -139,7 +139,7 @@ func (j *Journal) segmentBefore(lsn LSN) uint64 {
 	return best
 }
 
-// Checkpoint lets the next Replay start at lsn, which is a position that a record began at or End. It is durable on return. Segments
+// Checkpoint lets the next Replay start at lsn, which is a position that a record began at or End; it never moves back. It is durable on return. Segments
 // wholly before it that aren't pinned are recycled.
 func (j *Journal) Checkpoint(lsn LSN) error {
 	if lsn > j.Durable() {
@@ -154,10 +154,7 @@ func (j *Journal) Checkpoint(lsn LSN) error {
 		j.mu.Unlock()
 		return err
 	}
-	if lsn < j.cpLSN {
-		j.mu.Unlock()
-		return fmt.Errorf("journal: checkpoint at %d is before the last one at %d", lsn, j.cpLSN)
-	}
+	lsn = max(lsn, j.cpLSN)
 	h := j.headNow()
 	h.checkpoint, h.cpSegment = lsn, j.segmentBefore(lsn)
 	j.mu.Unlock()
