@@ -54,6 +54,12 @@ func (fs *FS) attr(p place, rec *model.Inode) Attr {
 func (fs *FS) SetAttr(ctx context.Context, c Caller, node NodeID, fh Handle, set SetAttr) (a Attr, errno syscall.Errno) {
 	defer fs.guard("setattr", &errno)
 	ino, errno := fs.changing(node)
+	if h := fs.handle(fh); errno == syscall.ESTALE && h != nil && h.live != nil {
+		ino, errno = h.live.ino, fs.writable() // the name has another node now; who has the file open goes on
+		if h.live.keeps() {
+			errno = syscall.ESTALE
+		}
+	}
 	if errno != 0 {
 		return a, errno
 	}

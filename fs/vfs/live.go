@@ -132,6 +132,13 @@ func (fs *FS) lock(ino model.Ino) *live {
 	}
 }
 
+// keeps tells whether the content was replaced behind l.
+func (l *live) keeps() bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.kept != nil
+}
+
 func (fs *FS) unlock(l *live) {
 	l.mu.Unlock()
 	fs.live.put(l)

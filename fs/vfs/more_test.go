@@ -16,7 +16,7 @@ func TestMain(m *testing.M) {
 	set := false
 	flag.Visit(func(f *flag.Flag) { set = set || f.Name == "rapid.checks" })
 	if !set {
-		if err := flag.Set("rapid.checks", "15"); err != nil { // each check opens and crashes real stores
+		if err := flag.Set("rapid.checks", "10"); err != nil { // each check opens and crashes real stores
 			panic(err)
 		}
 	}

@@ -27,7 +27,9 @@ func (fs *FS) restoreName(ctx context.Context, then *index.View, dir model.Ino, 
 		}
 	}
 	if exists && now.Type == model.TypeDir && old.IsDir() {
-		return now.Ino, fs.restoreRecord(then, now.Ino, old)
+		err := fs.restoreRecord(then, now.Ino, old)
+		fs.invalidate(dir, name)
+		return now.Ino, err
 	}
 	if exists {
 		if err := fs.removeOld(ctx, dir, now, old.IsDir()); err != nil {
@@ -75,9 +77,12 @@ func (fs *FS) restoreInPlace(then *index.View, old *model.Inode) (done bool, err
 		return false, errno
 	}
 	same := !l.ahead && rec.Content.Kind == old.Content.Kind && rec.Content.Rev == old.Content.Rev &&
-		rec.Content.Version == old.Content.Version && rec.Size == old.Size
+		(rec.Content.Version == old.Content.Version || rec.Content.Kind != model.ContentStaged) && rec.Size == old.Size
 	switch {
 	case same:
+		if rec.Mtime != old.Mtime {
+			fs.nodes.replace(l.ino, nil) // the kernel keeps its own mtime of a file that it has cached
+		}
 		return true, fs.putRestored(then, l, &rec, old)
 	case rec.Content.Kind == model.ContentStaged || old.Content.Kind == model.ContentStaged || l.ahead:
 		return false, nil

@@ -29,10 +29,16 @@ func (fs *FS) Revert(ctx context.Context, path string, rev model.Rev) (err error
 	then := fs.x.At(rev)
 	if len(parts) == 0 {
 		rec, err := then.Inode(model.RootIno)
+		if err == nil {
+			err = fs.restoreRecord(then, model.RootIno, &rec)
+		}
+		if err == nil {
+			err = fs.revertFolder(ctx, then, model.RootIno, model.RootIno)
+		}
 		if err != nil {
 			return fmt.Errorf("revert /: %w", err)
 		}
-		return fs.revertFolder(ctx, then, rec.Ino, rec.Ino)
+		return fs.x.Sync(ctx)
 	}
 	old, err := fs.Resolve(path, rev)
 	if err != nil {

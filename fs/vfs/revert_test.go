@@ -200,3 +200,31 @@ func TestRevertRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestRevertOfTimesKeepsOpenFiles: the name gets another node, and who has the file open can go on with it.
+func TestRevertOfTimesKeepsOpenFiles(t *testing.T) {
+	d := newDrive(t, nil)
+	run(t, d, "write /f same\nutimes /f 5 6")
+	d.upload("/f")
+	then := d.x.LastRev()
+	run(t, d, "wait\nutimes /f 7 8")
+	n, errno := d.node("/f")
+	ok(t, errno)
+	fh, _, errno := d.fs.Open(bg, vfs.Caller{}, n, vfs.OpenReadWrite)
+	ok(t, errno)
+	d.revert("/f", then)
+	if m, _ := d.node("/f"); m == n || d.stat("/f").Mtime != 6 {
+		t.Fatalf("node %x, mtime %d", m, d.stat("/f").Mtime)
+	}
+	_, errno = d.fs.Write(bg, vfs.Caller{}, n, fh, []byte("more"), 4, vfs.WriteFlags{})
+	ok(t, errno)
+	_, errno = d.fs.SetAttr(bg, vfs.Caller{}, n, fh, vfs.SetAttr{Valid: vfs.SetSize, Size: 6})
+	ok(t, errno)
+	if _, errno = d.fs.SetAttr(bg, vfs.Caller{}, n, 0, vfs.SetAttr{Valid: vfs.SetSize}); errno != syscall.ESTALE {
+		t.Fatalf("by the old node without handle: %v", errno)
+	}
+	d.fs.Release(n, fh)
+	if got := d.read("/f"); got != "samemo" {
+		t.Fatalf("read %q", got)
+	}
+}

@@ -1,6 +1,7 @@
 package vfs_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"syscall"
@@ -10,8 +11,6 @@ import (
 	"github.com/cloudcoin/cloudcoin/fs/stage"
 	"github.com/cloudcoin/cloudcoin/fs/vfs"
 	"github.com/cloudcoin/cloudcoin/sync/model"
-
-	"context"
 )
 
 // stuck is a network that never answers.
