@@ -12,6 +12,9 @@ import (
 // longEnv makes the suite run its long form.
 const longEnv = "CCDRIVE_POSIX_LONG"
 
+// mostShown is how many failures of one case are shown.
+const mostShown = 8
+
 // Options says what a filesystem is.
 type Options struct {
 	// Pins are the cases that must fail, with the reason.
@@ -76,8 +79,11 @@ func runCase(t *testing.T, c testCase, dir string, opt Options) {
 	case pinned:
 		t.Logf("fails as pinned (%s): %s", why, x.failures[0])
 	default:
-		for _, f := range x.failures {
+		for _, f := range x.failures[:min(len(x.failures), mostShown)] {
 			t.Error(f)
+		}
+		if n := len(x.failures) - mostShown; n > 0 {
+			t.Errorf("and %d more", n)
 		}
 	}
 	if err := os.RemoveAll(home); err != nil && !pinned {
