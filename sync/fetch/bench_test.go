@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,7 +38,7 @@ func BenchmarkColdRead(b *testing.B) {
 		c, err := lease.New(lease.Config{URL: l.URL, Provider: l.Provider, Lease: model.LeaseID(l.ID), Key: key, Network: l.Network, Size: l.Size})
 		check(b, err)
 		defer c.Close()
-		all = append(all, c)
+		all = append(all, &meter{Shards: c, bytes: &w.bytes, requests: &w.requests})
 	}
 	w.pool.SetLeases(all)
 	const size = 256 << 20
@@ -54,6 +55,7 @@ func BenchmarkColdRead(b *testing.B) {
 			for off := int64(0); off < size; off += int64(len(p)) {
 				check(b, base.ReadAt(context.Background(), p, off))
 			}
+			b.ReportMetric(float64(w.bytes.Load())/size, "fetched/read")
 		}
 	}
 	b.Run("all", read)
@@ -69,4 +71,16 @@ func BenchmarkColdRead(b *testing.B) {
 	check(b, network.Stop(context.Background(), 2))
 	check(b, network.Stop(context.Background(), 5))
 	b.Run("twoGone", read)
+}
+
+// meter counts what is asked of a lease.
+type meter struct {
+	transfer.Shards
+	bytes, requests *atomic.Int64
+}
+
+func (m *meter) Get(ctx context.Context, id model.ShardID, off int64, p []byte, size int64, verify bool) error {
+	m.requests.Add(1)
+	m.bytes.Add(int64(len(p)))
+	return m.Shards.Get(ctx, id, off, p, size, verify)
 }

@@ -4,16 +4,17 @@ import (
 	"container/list"
 	"context"
 	"sync"
+	"time"
 
 	"github.com/cloudcoin/cloudcoin/sync/model"
 )
 
 // run is a row of blocks of one pack, on its way or there.
 type run struct {
-	pack        model.PackID
-	first, last int64 // blocks
-	buf         []byte
-	cancel      context.CancelFunc
+	pack       model.PackID
+	first, end int64 // blocks; end is the last
+	buf        []byte
+	cancel     context.CancelFunc
 
 	done chan struct{} // closed when opened and err are set, which is under cache.mu
 	opened
@@ -21,10 +22,12 @@ type run struct {
 
 	// guarded by cache.mu
 	size    int64
-	refs    int  // readers, and who fetches
-	waiters int  // readers before done
-	ahead   bool // goes on without readers
-	gone    bool // not found by others any more
+	refs    int       // readers, and who fetches
+	waiters int       // readers before done
+	ahead   bool      // goes on without readers
+	gone    bool      // not found by others any more
+	spent   bool      // read to its end
+	last    time.Time // used
 	place   *list.Element
 }
 
@@ -51,6 +54,7 @@ type blockKey struct {
 // cache holds runs up to a limit of bytes. A run that somebody uses is never dropped.
 type cache struct {
 	limit int64
+	now   func() time.Time
 
 	mu     sync.Mutex
 	used   int64
@@ -63,10 +67,11 @@ type cache struct {
 const (
 	keepBuffer = 8 << 20 // buffers from this length on are used again
 	maxSpares  = 2
+	idle       = 3 * time.Second // what wasn't used for so long gives way to read-ahead
 )
 
-func newCache(limit int64) *cache {
-	return &cache{limit: limit, blocks: map[blockKey]*run{}, order: list.New(), freed: make(chan struct{})}
+func newCache(limit int64, now func() time.Time) *cache {
+	return &cache{limit: limit, now: now, blocks: map[blockKey]*run{}, order: list.New(), freed: make(chan struct{})}
 }
 
 // find returns the run that has a block, and uses it; nil when none has. The caller holds mu.
@@ -85,15 +90,16 @@ func (c *cache) missing(pack model.PackID, first, last int64) (end int64) {
 	return end
 }
 
-// reserve adds a run of size bytes, used by who fetches it; nil when there is no room. The caller holds mu.
-func (c *cache) reserve(pack model.PackID, first, last, size int64) *run {
-	for c.used+size > c.limit && c.dropOne() {
+// reserve adds a run of size bytes, used by who fetches it; nil when there is no room. Read-ahead (ahead) drops nothing that
+// somebody is about to read. The caller holds mu.
+func (c *cache) reserve(pack model.PackID, first, last, size int64, ahead bool) *run {
+	for c.used+size > c.limit && c.dropOne(ahead) {
 	}
 	if c.used+size > c.limit && c.used > 0 {
 		return nil
 	}
 	c.used += size
-	u := &run{pack: pack, first: first, last: last, size: size, refs: 1, done: make(chan struct{}), buf: c.buffer(size)}
+	u := &run{pack: pack, first: first, end: last, size: size, refs: 1, ahead: ahead, last: c.now(), done: make(chan struct{}), buf: c.buffer(size)}
 	for n := first; n <= last; n++ {
 		c.blocks[blockKey{pack, n}] = u
 	}
@@ -101,10 +107,11 @@ func (c *cache) reserve(pack model.PackID, first, last, size int64) *run {
 	return u
 }
 
-// dropOne drops the first run that nobody uses.
-func (c *cache) dropOne() bool {
+// dropOne drops the first run that nobody uses; for read-ahead only one that was read to its end, that is small, or that nobody used for a while.
+func (c *cache) dropOne(ahead bool) bool {
 	for e := c.order.Front(); e != nil; e = e.Next() {
-		if u := e.Value.(*run); u.refs == 0 {
+		u := e.Value.(*run)
+		if u.refs == 0 && (!ahead || u.spent || u.size < firstGrain || c.now().Sub(u.last) > idle) {
 			c.forget(u)
 			c.free(u)
 			return true
@@ -119,7 +126,7 @@ func (c *cache) forget(u *run) {
 		return
 	}
 	u.gone = true
-	for n := u.first; n <= u.last; n++ {
+	for n := u.first; n <= u.end; n++ {
 		if k := (blockKey{u.pack, n}); c.blocks[k] == u {
 			delete(c.blocks, k)
 		}
@@ -153,11 +160,16 @@ func (c *cache) release(u *run, to int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	u.refs--
+	u.last = c.now()
 	switch {
 	case u.gone && u.refs == 0:
 		c.free(u)
-	case !u.gone && u.plain != nil && to >= u.off+int64(len(u.plain)):
+	case u.gone:
+	case u.plain != nil && to >= u.off+int64(len(u.plain)):
+		u.spent = true
 		c.order.MoveToFront(u.place)
+	default:
+		c.order.MoveToBack(u.place)
 	}
 	if u.refs == 0 && !u.gone {
 		close(c.freed) // it could be dropped now

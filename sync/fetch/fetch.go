@@ -114,7 +114,7 @@ func newReader(cat catalogue, pool ranger, opt Options) *Reader {
 	if opt.Openers <= 0 {
 		opt.Openers = 256
 	}
-	r := &Reader{opt: opt, cat: cat, pool: pool, openers: seal.NewCache(opt.Identity, opt.Openers), cache: newCache(opt.Memory)}
+	r := &Reader{opt: opt, cat: cat, pool: pool, openers: seal.NewCache(opt.Identity, opt.Openers), cache: newCache(opt.Memory, opt.Clock.Now)}
 	r.life, r.end = context.WithCancel(context.Background())
 	return r
 }

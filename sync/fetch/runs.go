@@ -34,11 +34,10 @@ func (r *Reader) start(rows []want, ahead bool) bool {
 
 // begin reserves a run and starts to fetch it; nil when there is no room. The caller holds cache.mu.
 func (r *Reader) begin(pack model.PackID, first, last int64, chunks []model.Chunk, ahead bool) *run {
-	u := r.cache.reserve(pack, first, last, (last-first+1)*seal.SealedBlock)
+	u := r.cache.reserve(pack, first, last, (last-first+1)*seal.SealedBlock, ahead)
 	if u == nil {
 		return nil
 	}
-	u.ahead = ahead
 	ctx, cancel := context.WithTimeoutCause(r.life, r.opt.Deadline, errDeadline)
 	u.cancel = cancel
 	r.wg.Go(func() {
@@ -126,13 +125,13 @@ func (r *Reader) fetch(ctx context.Context, u *run, chunks []model.Chunk) (opene
 		return opened{}, fmt.Errorf("open pack %s: %w", u.pack, err)
 	}
 	off := u.first * seal.BlockSize
-	n := min((u.last+1)*seal.BlockSize, o.PlainLen()) - off
+	n := min((u.end+1)*seal.BlockSize, o.PlainLen()) - off
 	if n <= 0 {
 		return opened{}, fmt.Errorf("pack %s ends at %d, asked for %d: %w", u.pack, o.PlainLen(), off, ErrDamaged)
 	}
 	coff, clen := o.CipherRange(off, n)
 	if clen > int64(len(u.buf)) {
-		return opened{}, fmt.Errorf("pack %s: %d bytes for blocks %d to %d: %w", u.pack, clen, u.first, u.last, ErrDamaged)
+		return opened{}, fmt.Errorf("pack %s: %d bytes for blocks %d to %d: %w", u.pack, clen, u.first, u.end, ErrDamaged)
 	}
 	var got opened
 	open := func(b []byte) (err error) {

@@ -47,6 +47,7 @@ type piece struct {
 	shard    int
 	off      int64
 	buf      []byte
+	own      *piece // the part of buf that comes from the shard's own piece, which is asked for anyway; nil: all of buf is asked for
 	state    pieceState
 	err      error
 	started  time.Time
@@ -59,6 +60,7 @@ const (
 	pieceIdle pieceState = iota
 	pieceRunning
 	pieceLate // running, and others are asked meanwhile
+	pieceJoin // there, but for the part that own brings
 	pieceOK
 	pieceFailed
 )
@@ -228,8 +230,10 @@ func (s *stripe) countFull() (have, expected int) {
 		switch pc.state {
 		case pieceOK:
 			have++
-		case pieceRunning:
-			expected++
+		case pieceRunning, pieceJoin:
+			if pc.own == nil || pc.own.state == pieceOK || pc.own.state == pieceRunning {
+				expected++
+			}
 		}
 	}
 	return have, expected
@@ -240,10 +244,20 @@ func (s *stripe) next() *piece {
 	for _, i := range s.rank {
 		pc := s.full[i]
 		if pc == nil {
-			pc = &piece{shard: i, off: s.lo}
+			pc = &piece{shard: i, off: s.lo, own: s.coming(i)}
 			s.full[i] = pc
 		}
 		if pc.state == pieceIdle {
+			return pc
+		}
+	}
+	return nil
+}
+
+// coming is a shard's own piece if that is there or expected: then only the rest of lo..hi has to be asked for.
+func (s *stripe) coming(shard int) *piece {
+	for _, pc := range s.own {
+		if pc.shard == shard && (pc.state == pieceOK || pc.state == pieceRunning) {
 			return pc
 		}
 	}
@@ -280,21 +294,65 @@ func (s *stripe) start(pc *piece) {
 		s.done <- pc
 		return
 	}
-	n := int64(len(pc.buf))
+	asked := pc.asked()
+	n := int64(0)
+	for _, g := range asked {
+		n += int64(len(g.dst))
+	}
 	pc.patience = m.patience(n)
 	go func() {
-		pc.err = m.do(s.ctx, n, func(ctx context.Context, c Shards) error {
-			return c.Get(ctx, sh.ID, pc.off, pc.buf, s.pack.ShardLen, s.verify)
-		})
+		for _, g := range asked {
+			if pc.err = m.do(s.ctx, int64(len(g.dst)), func(ctx context.Context, c Shards) error {
+				return c.Get(ctx, sh.ID, g.off, g.dst, s.pack.ShardLen, s.verify)
+			}); pc.err != nil {
+				break
+			}
+		}
 		s.done <- pc
 	}()
+}
+
+// asked is what a piece asks for: all of it, or what lies before and behind its own piece.
+func (pc *piece) asked() []segment {
+	if pc.own == nil {
+		return []segment{{shard: pc.shard, off: pc.off, dst: pc.buf}}
+	}
+	var out []segment
+	before, behind := pc.own.off-pc.off, pc.own.off+int64(len(pc.own.buf))-pc.off
+	if before > 0 {
+		out = append(out, segment{shard: pc.shard, off: pc.off, dst: pc.buf[:before]})
+	}
+	if behind < int64(len(pc.buf)) {
+		out = append(out, segment{shard: pc.shard, off: pc.off + behind, dst: pc.buf[behind:]})
+	}
+	return out
+}
+
+// join completes pieces whose own part has come, or has not.
+func (s *stripe) join() {
+	for _, pc := range s.full {
+		if pc.state != pieceJoin {
+			continue
+		}
+		switch pc.own.state {
+		case pieceOK:
+			copy(pc.buf[pc.own.off-pc.off:], pc.own.buf)
+			pc.state = pieceOK
+		case pieceFailed:
+			pc.state, pc.err = pieceFailed, pc.own.err
+		}
+	}
 }
 
 // ended notes how a request ended.
 func (s *stripe) ended(pc *piece) {
 	s.running--
+	defer s.join()
 	if pc.err == nil {
 		pc.state = pieceOK
+		if pc.own != nil {
+			pc.state = pieceJoin
+		}
 		return
 	}
 	pc.state = pieceFailed
@@ -421,6 +479,9 @@ func (s *stripe) drain() {
 		s.running--
 		if pc.err == nil {
 			pc.state = pieceOK
+			if pc.own != nil {
+				pc.state = pieceJoin // not needed any more
+			}
 			continue
 		}
 		pc.state = pieceFailed

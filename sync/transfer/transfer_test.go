@@ -345,6 +345,24 @@ func TestHangingProviderIsOvertaken(t *testing.T) {
 	})
 }
 
+func TestHangingNeighbourOfAMissingShard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 4, 2, 1<<16, transfer.Options{})
+		w.leases[0].hang(true)
+		w.leases[1].Lose(w.pack.Shards[1].ID)
+		start := time.Now()
+		if err := w.read(t, 200, 4<<16-1000); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("took %v", took)
+		}
+		if err := w.pool.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestHedgesAreLimitedWhenAllAreSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 4, 2, 1<<16, transfer.Options{})
