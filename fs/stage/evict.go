@@ -68,8 +68,8 @@ func (s *Stage) victims() ([]victim, error) {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		var ino, version uint64
-		if n, err := fmt.Sscanf(d.Name(), "%16x.%16x", &ino, &version); n != 2 || err != nil || len(d.Name()) != 33 {
+		ino, id, ok := layerName(d.Name())
+		if !ok {
 			return nil
 		}
 		st, err := d.Info()
@@ -77,7 +77,7 @@ func (s *Stage) victims() ([]victim, error) {
 			return nil
 		}
 		if err == nil {
-			all = append(all, victim{st.ModTime(), func() (int64, error) { return s.evictLayer(model.Ino(ino), version, path) }})
+			all = append(all, victim{st.ModTime(), func() (int64, error) { return s.evictLayer(ino, id, path) }})
 		}
 		return err
 	})
@@ -170,13 +170,13 @@ func (n *node) newBase() error {
 }
 
 // evictLayer evicts the inode of a layer file; a file that belongs to no layer is removed.
-func (s *Stage) evictLayer(ino model.Ino, version uint64, path string) (int64, error) {
+func (s *Stage) evictLayer(ino model.Ino, id uint64, path string) (int64, error) {
 	n, err := s.acquire(ino)
 	if err != nil {
 		return 0, err
 	}
 	n.mu.Lock()
-	l := n.layer(version)
+	l := n.byID(id)
 	s.mu.Lock()
 	orphan := l == nil && n.refs == 1
 	for _, d := range s.doomed {
@@ -191,7 +191,7 @@ func (s *Stage) evictLayer(ino model.Ino, version uint64, path string) (int64, e
 		if st, serr := os.Stat(path); serr == nil {
 			freed = st.Size()
 		}
-		err = os.Remove(path)
+		err = removeLayer(path)
 	}
 	n.mu.Unlock()
 	if err = errors.Join(err, s.release(n)); err != nil || l == nil || !l.clean {
@@ -199,6 +199,16 @@ func (s *Stage) evictLayer(ino model.Ino, version uint64, path string) (int64, e
 	}
 	freed, _, err = s.evictNode(ino)
 	return freed, err
+}
+
+// removeLayer removes a layer file and its sidecar.
+func removeLayer(path string) (err error) {
+	for _, name := range []string{path + sidecarSuffix, path} {
+		if rerr := os.Remove(name); rerr != nil && !errors.Is(rerr, os.ErrNotExist) {
+			err = errors.Join(err, rerr)
+		}
+	}
+	return err
 }
 
 // evictSegment lets a segment of the journal go whose contents are all clean.

@@ -28,6 +28,7 @@ func (p *piece) end() int64 { return p.off + p.n }
 type layer struct {
 	ino     model.Ino
 	version uint64 // 0: the layer holds only what was fetched from the base
+	id      uint64 // names the file: the version, or a number of its own with fillBit
 	clean   bool   // stored at providers, or fetched from there: may be evicted
 	frozen  bool
 	inline  bool
@@ -58,6 +59,9 @@ type redo struct {
 	blocks bool  // fill up the blocks around the pieces with zeros
 	zeroAt int64 // without pieces: zeros from here to the end of the block
 }
+
+// fillBit marks the ids of layers without a version.
+const fillBit = 1 << 63
 
 type state uint8
 

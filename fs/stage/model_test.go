@@ -335,6 +335,12 @@ func TestModel(t *testing.T) {
 			f := m.open(ino, x)
 			got := readAll(t, f)
 			if !bytes.Equal(got, x.now) {
+				for i := range got {
+					if i >= len(x.now) || got[i] != x.now[i] {
+						rt.Logf("first difference at %d of %d, %d: %x, want %x", i, len(got), len(x.now), got[i:i+16], x.now[i:i+16])
+						break
+					}
+				}
 				rt.Fatalf("inode %d differs at the end", ino)
 			}
 			for s := range x.snaps {

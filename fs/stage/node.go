@@ -70,6 +70,16 @@ func (n *node) dirty() bool {
 	return l != nil && !l.clean
 }
 
+// byID finds the layer of a file.
+func (n *node) byID(id uint64) *layer {
+	for _, l := range n.layers {
+		if l.id == id {
+			return l
+		}
+	}
+	return nil
+}
+
 // layer finds a version.
 func (n *node) layer(version uint64) *layer {
 	for i := len(n.layers) - 1; i >= 0; i-- {
@@ -220,17 +230,32 @@ func (s *Stage) layerPath(ino model.Ino, version uint64) string {
 }
 
 func (s *Stage) newLayer(ino model.Ino, version uint64, inline bool, floor int64) *layer {
-	return &layer{ino: ino, version: version, inline: inline, floor: floor, path: s.layerPath(ino, version)}
+	return &layer{ino: ino, version: version, id: version, inline: inline, floor: floor, path: s.layerPath(ino, version)}
+}
+
+// newFill makes a layer for what is fetched from the base.
+func (s *Stage) newFill(ino model.Ino, id uint64, floor int64) *layer {
+	return &layer{ino: ino, id: id, clean: true, frozen: true, floor: floor, path: s.layerPath(ino, id)}
 }
 
 // pushLayer gives the file a new top layer.
 func (n *node) pushLayer(inline bool) *layer {
-	v := max(n.version()+1, uint64(n.s.j.End())+1, n.s.versions.Load()+1)
-	n.s.versions.Store(v)
+	v := n.s.nextVersion(n.version())
 	l := n.s.newLayer(n.ino, v, inline, n.size)
 	n.layers = append(n.layers, l)
 	n.gen++
 	return l
+}
+
+// nextVersion gives a version above after that was never given before, also not before a power cut: what was noted of any is in the journal, behind it.
+func (s *Stage) nextVersion(after uint64) uint64 {
+	for {
+		was := s.versions.Load()
+		v := max(after, uint64(s.j.End()), was) + 1
+		if s.versions.CompareAndSwap(was, v) {
+			return v
+		}
+	}
 }
 
 // writable is the layer that takes changes, made when there is none. made tells that it is new and must go when the change fails.

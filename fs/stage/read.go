@@ -149,7 +149,7 @@ func (n *node) keepSmall(gen uint64, whole []byte) {
 func (n *node) keepBlocks(gen uint64, buf []byte, off int64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.gen != gen || n.detached {
+	if n.gen != gen || n.detached || n.s.room.take(int64(len(buf))) != nil { // no room for a cache
 		return
 	}
 	if err := n.fill(buf, off); err != nil {
@@ -164,8 +164,7 @@ func (n *node) fill(buf []byte, off int64) error {
 	if len(n.layers) > 0 && n.layers[0].version == 0 {
 		l = n.layers[0]
 	} else {
-		l = n.s.newLayer(n.ino, 0, false, baseEnd(n.layers, n.size))
-		l.clean, l.frozen = true, true
+		l = n.s.newFill(n.ino, n.s.nextVersion(0)|fillBit, baseEnd(n.layers, n.size))
 		n.layers = append([]*layer{l}, n.layers...)
 	}
 	f, err := l.open(true)

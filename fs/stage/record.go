@@ -101,12 +101,16 @@ func appendRuns(b []byte, runs []run) []byte {
 
 // parseRuns reads runs whose ends stay at or below limit.
 func parseRuns(b []byte, limit int64) (runs []run, rest []byte, err error) {
+	return parseRunsN(b, limit, maxRuns)
+}
+
+func parseRunsN(b []byte, limit, most int64) (runs []run, rest []byte, err error) {
 	if len(b) < 4 {
 		return nil, nil, fmt.Errorf("%w: no runs", errRecord)
 	}
 	n := int64(binary.LittleEndian.Uint32(b))
 	b = b[4:]
-	if n > maxRuns || n*16 > int64(len(b)) {
+	if n > most || n*16 > int64(len(b)) {
 		return nil, nil, fmt.Errorf("%w: %d runs in %d bytes", errRecord, n, len(b))
 	}
 	runs = make([]run, n)

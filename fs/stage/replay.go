@@ -125,16 +125,7 @@ func (n *node) applyTo(l *layer, p *parsed, r *journal.Record) {
 
 func (n *node) applyConvert(l *layer) {
 	was := l.bytes()
-	for i := range l.pieces {
-		if p := &l.pieces[i]; p.zero {
-			l.addHole(p.off/BlockSize, p.end()/BlockSize)
-		}
-	}
-	for i := range l.pieces {
-		if p := &l.pieces[i]; !p.zero {
-			l.addData(p.off/BlockSize, (p.end()+BlockSize-1)/BlockSize)
-		}
-	}
+	l.takeBlocks(l.pieces)
 	l.redo = append(l.redo, redo{pieces: l.pieces, blocks: true})
 	l.inline, l.old, l.pieces, l.needSync = false, l.pieces, nil, true
 	n.s.account(l.clean, l.bytes()-was)

@@ -182,6 +182,11 @@ func (s *Stage) save(nodes []*node) (err error) {
 	for _, l := range gone {
 		s.unlink(0, l)
 	}
+	for _, n := range done {
+		n.mu.Lock()
+		n.freeSlack()
+		n.mu.Unlock()
+	}
 	return nil
 }
 
@@ -222,7 +227,6 @@ func (n *node) saveTo(batch *leveldb.Batch, b *book) (ok bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	n.freeSlack()
 	b.move(&n.saved, -1)
 	n.putBlocks(batch)
 	ino := uint64(n.ino)
@@ -251,9 +255,9 @@ func (n *node) putBlocks(batch *leveldb.Batch) {
 		if l.inline {
 			continue
 		}
-		files = append(files, l.version)
+		files = append(files, l.id)
 		for no := range l.touched {
-			k := key(keyBlocks, uint64(n.ino), l.version, uint64(no))
+			k := key(keyBlocks, uint64(n.ino), l.id, uint64(no))
 			if l.present.leaves[no] == nil {
 				batch.Delete(k)
 				continue
@@ -263,7 +267,7 @@ func (n *node) putBlocks(batch *leveldb.Batch) {
 		l.touched = nil
 	}
 	for _, v := range n.saved.files {
-		if l := n.layer(v); l != nil && !l.inline {
+		if l := n.byID(v); l != nil && !l.inline {
 			continue
 		}
 		it := n.s.db.NewIterator(util.BytesPrefix(key(keyBlocks, uint64(n.ino), v)), nil)
@@ -281,7 +285,7 @@ func (n *node) freeSlack() {
 		return // the next time
 	}
 	for _, l := range n.layers {
-		if !l.slack || l.inline || l.snaps > 0 {
+		if !l.slack || l.inline || l.snaps > 0 || n.detached {
 			continue
 		}
 		f, err := l.open(false)

@@ -15,7 +15,7 @@ type share struct {
 
 // segments counts the bytes of small contents in each segment of the journal and keeps those pinned that have any.
 type segments struct {
-	j     *journal.Journal
+	j     recorder
 	clock func() time.Time
 
 	mu     sync.Mutex
@@ -31,7 +31,7 @@ type lateUnpin struct {
 	sh  share
 }
 
-func newSegments(j *journal.Journal, clock func() time.Time) *segments {
+func newSegments(j recorder, clock func() time.Time) *segments {
 	return &segments{j: j, clock: clock, use: make(map[uint64]*share), hidden: make(map[uint64]struct{})}
 }
 

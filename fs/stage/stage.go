@@ -44,6 +44,7 @@ const evictOnFull = 64 << 20
 type Options struct {
 	CacheLimit int64            // bytes of clean and dirty contents above which clean ones are evicted; 0: DefaultCacheLimit
 	DirtyLimit int64            // bytes of contents not stored yet above which writers get ENOSPC; 0: only the disk limits
+	Reserve    int64            // free bytes of the disk that contents leave to names and the journal; 0: DefaultReserve, on small disks a sixteenth
 	Clock      func() time.Time // nil: time.Now
 	Logger     *slog.Logger     // nil: silent
 	IdleNodes  int              // contents kept in memory after their last Close; 0: 4096
@@ -83,12 +84,14 @@ var ErrNotReady = errors.New("stage isn't open")
 // Stage is a store of contents.
 type Stage struct {
 	dir   string
-	j     *journal.Journal
+	j     recorder
 	opt   Options
 	log   *slog.Logger
 	db    *leveldb.DB
 	segs  *segments
 	cache *cache
+
+	room room
 
 	cleanBytes, dirtyBytes atomic.Int64
 	versions               atomic.Uint64 // highest version given in this process
@@ -109,6 +112,20 @@ type Stage struct {
 	quit chan struct{}
 	done sync.WaitGroup
 }
+
+// recorder is what the stage needs of the journal.
+type recorder interface {
+	Append(kind journal.Kind, parts ...[]byte) (journal.Ref, error)
+	Sync(ctx context.Context, upTo journal.LSN) error
+	Durable() journal.LSN
+	End() journal.LSN
+	ReadAt(p []byte, ref journal.Ref, off int64) error
+	Pin(seg uint64)
+	Unpin(seg uint64)
+	Segments() []journal.Segment
+}
+
+var _ recorder = (*journal.Journal)(nil)
 
 // doomedLayer is a layer whose file goes when the record at lsn is durable.
 type doomedLayer struct {
@@ -135,6 +152,7 @@ func Open(dir string, j *journal.Journal, opt Options) (*Stage, error) {
 		dir: dir, j: j, opt: opt, log: opt.Logger, segs: newSegments(j, opt.Clock),
 		nodes: make(map[model.Ino]*node), ghosts: make(map[*node]struct{}), damage: make(map[model.Ino]error),
 		kick: make(chan struct{}, 1), quit: make(chan struct{}),
+		room: room{dir: dir, reserve: opt.Reserve},
 	}
 	for _, d := range []string{dir, filepath.Join(dir, "layers"), filepath.Join(dir, "cache")} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
@@ -228,6 +246,10 @@ func (s *Stage) reserve(n int64) error {
 	if n > 0 && s.opt.DirtyLimit > 0 && now > s.opt.DirtyLimit {
 		s.dirtyBytes.Add(-n)
 		return fmt.Errorf("contents that wait to be stored fill the stage (limit %d bytes): %w", s.opt.DirtyLimit, syscall.ENOSPC)
+	}
+	if err := s.room.take(n); err != nil {
+		s.dirtyBytes.Add(-n)
+		return err
 	}
 	return nil
 }
@@ -402,11 +424,7 @@ func (s *Stage) reap() {
 	s.doomed = keep
 	s.mu.Unlock()
 	for _, l := range now {
-		err := l.closeFile()
-		if rerr := os.Remove(l.path); rerr != nil && !errors.Is(rerr, os.ErrNotExist) {
-			err = errors.Join(err, rerr)
-		}
-		if err != nil {
+		if err := errors.Join(l.closeFile(), removeLayer(l.path)); err != nil {
 			s.log.Warn("layer file is left behind", "error", err)
 		}
 	}

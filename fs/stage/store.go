@@ -35,7 +35,7 @@ var errMap = errors.New("malformed entry of the stage's map")
 // savedShare is what the map holds of a node.
 type savedShare struct {
 	exists, dirtyKey bool
-	files            []uint64 // versions with block keys
+	files            []uint64 // ids of layers with block keys
 	segs             map[uint64]share
 	clean, dirty     int64
 }
@@ -147,7 +147,7 @@ func (n *node) load() error {
 				if err = n.loadBlocks(l); err != nil {
 					break
 				}
-				n.saved.files = append(n.saved.files, l.version)
+				n.saved.files = append(n.saved.files, l.id)
 			}
 		}
 	}
@@ -193,7 +193,7 @@ func (n *node) sumUp(v *savedShare) {
 }
 
 func (n *node) loadBlocks(l *layer) error {
-	prefix := key(keyBlocks, uint64(n.ino), l.version)
+	prefix := key(keyBlocks, uint64(n.ino), l.id)
 	it := n.s.db.NewIterator(util.BytesPrefix(prefix), nil)
 	defer it.Release()
 	for it.Next() {
@@ -298,7 +298,7 @@ func (n *node) encode() []byte {
 		if l.inline {
 			flags |= nodeInline
 		}
-		u(l.version, flags, uint64(l.floor), uint64(l.size))
+		u(l.version, l.id, flags, uint64(l.floor), uint64(l.size))
 		i(l.mtime, l.ctime)
 		if !l.inline {
 			continue
@@ -330,8 +330,12 @@ func (n *node) decode(b []byte) error {
 		n.small = &cacheEntry{seg: d.u(), off: d.pos(), n: d.pos(), crc: uint32(d.u())}
 	}
 	for k := d.u(); k > 0 && !d.bad; k-- {
-		version, flags := d.u(), d.u()
+		version, id, flags := d.u(), d.u(), d.u()
 		l := n.s.newLayer(n.ino, version, flags&nodeInline != 0, 0)
+		if version == 0 {
+			l = n.s.newFill(n.ino, id, 0)
+		}
+		d.bad = d.bad || l.id != id
 		l.clean, l.frozen = flags&nodeClean != 0, flags&nodeFrozen != 0
 		l.floor, l.size, l.mtime, l.ctime = d.pos(), d.pos(), d.i(), d.i()
 		n.layers = append(n.layers, l)

@@ -26,6 +26,9 @@ func (f *File) Sync(ctx context.Context) error {
 		return fmt.Errorf("sync content of inode %d: %w", n.ino, err)
 	}
 	n.s.segs.settle()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.freeSlack()
 	return nil
 }
 

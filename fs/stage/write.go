@@ -233,10 +233,6 @@ func (n *node) convert(l *layer, got map[int64][]byte) error {
 	if err := n.completeBlocks(l, got); err != nil {
 		return err
 	}
-	lo, hi := int64(0), int64(0)
-	if k := len(l.pieces); k > 0 {
-		lo, hi = blockFloor(l.pieces[0].off), blockCeil(l.pieces[k-1].end())
-	}
 	was := l.bytes()
 	file := n.s.newLayer(n.ino, l.version, false, l.floor)
 	if err := file.rebuild(n.s, l.pieces); err != nil {
@@ -247,12 +243,7 @@ func (n *node) convert(l *layer, got map[int64][]byte) error {
 	if _, err := n.record(kindConvert, h, n.withPath()); err != nil {
 		return errors.Join(err, file.closeFile())
 	}
-	file.unsynced.add(lo/BlockSize, hi/BlockSize)
-	for b := lo / BlockSize; b < hi/BlockSize; b++ {
-		if !file.present.has(b) || file.hole.has(b) {
-			file.unsynced.remove(b, b+1)
-		}
-	}
+	file.dataRuns(&file.present, func(a, b int64) bool { file.unsynced.add(a, b); return true })
 	l.inline, l.old, l.pieces = false, l.pieces, nil
 	l.f, l.present, l.hole, l.unsynced, l.touched, l.needSync = file.f, file.present, file.hole, file.unsynced, file.touched, true
 	n.s.account(false, l.bytes()-was)
@@ -267,20 +258,16 @@ func (n *node) convertGhost(l *layer, got map[int64][]byte) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range l.pieces {
-		from, to := blockFloor(p.off), blockCeil(p.end())
-		if p.zero {
-			file.addHole(from/BlockSize, to/BlockSize)
-			continue
+	file.takeBlocks(l.pieces)
+	file.dataRuns(&file.present, func(a, b int64) bool {
+		buf := make([]byte, (b-a)*BlockSize)
+		if err = n.content(buf, a*BlockSize, got); err == nil {
+			_, err = f.WriteAt(buf, a*BlockSize)
 		}
-		buf := make([]byte, to-from)
-		if err = n.content(buf, from, got); err == nil {
-			_, err = f.WriteAt(buf, from)
-		}
-		if err != nil {
-			return errors.Join(err, file.closeFile())
-		}
-		file.addData(from/BlockSize, to/BlockSize)
+		return err == nil
+	})
+	if err != nil {
+		return errors.Join(err, file.closeFile())
 	}
 	n.s.account(l.clean, file.bytes()-l.bytes())
 	n.s.segs.drop(n.lsn, l.pieces, l.clean)
@@ -323,33 +310,37 @@ func (l *layer) rebuild(s *Stage, pieces []piece) error {
 	if err != nil {
 		return err
 	}
-	for i := 0; i < len(pieces); {
-		if pieces[i].zero {
-			l.addHole(pieces[i].off/BlockSize, pieces[i].end()/BlockSize)
-			i++
-			continue
-		}
-		from := blockFloor(pieces[i].off)
-		to := blockCeil(pieces[i].end())
-		k := i + 1
-		for k < len(pieces) && !pieces[k].zero && blockFloor(pieces[k].off) <= to {
-			to = blockCeil(pieces[k].end())
-			k++
-		}
-		buf := make([]byte, to-from)
-		for ; i < k; i++ {
-			p := &pieces[i]
-			if err := s.readPiece(p, buf[p.off-from:p.end()-from], p.off); err != nil {
+	l.takeBlocks(pieces)
+	buf := make([]byte, InlineLimit)
+	for i := range pieces {
+		if p := &pieces[i]; !p.zero {
+			if err := s.readPiece(p, buf[p.off:p.end()], p.off); err != nil {
 				return err
 			}
 		}
-		if _, err := f.WriteAt(buf, from); err != nil {
-			return fmt.Errorf("write layer: %w", err)
-		}
-		l.addData(from/BlockSize, to/BlockSize)
-		l.needSync = true
 	}
-	return nil
+	l.dataRuns(&l.present, func(a, b int64) bool {
+		if _, err = f.WriteAt(buf[a*BlockSize:b*BlockSize], a*BlockSize); err != nil {
+			err = fmt.Errorf("write layer: %w", err)
+		}
+		return err == nil
+	})
+	l.needSync = true
+	return err
+}
+
+// takeBlocks notes the blocks that the pieces make: one that has a byte of data is data, the others of the holes are holes.
+func (l *layer) takeBlocks(pieces []piece) {
+	for i := range pieces {
+		if p := &pieces[i]; p.zero {
+			l.addHole(blockCeil(p.off)/BlockSize, max(blockCeil(p.off), blockFloor(p.end()))/BlockSize)
+		}
+	}
+	for i := range pieces {
+		if p := &pieces[i]; !p.zero {
+			l.addData(p.off/BlockSize, (p.end()+BlockSize-1)/BlockSize)
+		}
+	}
 }
 
 // writeFile writes to the layer's file. A block that the layer doesn't have yet is written whole.
