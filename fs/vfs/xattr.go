@@ -18,7 +18,7 @@ func checkXattr(rec *model.Inode, name string) syscall.Errno {
 	if name == "" || len(name) > MaxXattrName {
 		return syscall.ERANGE
 	}
-	if strings.IndexByte(name, 0) >= 0 {
+	if strings.IndexByte(name, 0) >= 0 || name == "user." || name == "trusted." || name == "security." {
 		return syscall.EINVAL
 	}
 	known := foreignXattrs
