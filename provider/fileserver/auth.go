@@ -214,7 +214,7 @@ func (c *tokenCache) verify(r *request) (*token.Token, error) {
 	c.mu.Lock()
 	t := c.seen[jwt]
 	c.mu.Unlock()
-	if t != nil && now.Before(t.Expires) {
+	if t != nil && t.Valid(now) == nil {
 		return t, nil
 	}
 	t, err := token.Verify(jwt, s.cfg.TokenKey.Public().(ed25519.PublicKey), s.provider, s.cfg.Network, now)

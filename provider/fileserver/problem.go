@@ -86,6 +86,8 @@ func (r *request) fail(err error) {
 	switch p.Status {
 	case http.StatusTooManyRequests:
 		h.Set("Retry-After", "1")
+	case http.StatusRequestTimeout:
+		h.Set("Connection", "close") // otherwise net/http would wait for the rest of the body first
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", "Bearer")
 	}
@@ -96,6 +98,7 @@ func (r *request) fail(err error) {
 	}
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
+	r.deadline(0) // the one for the body may have passed: that may be what is to be told
 	r.w.WriteHeader(p.Status)
 	r.write(body)
 }
