@@ -61,11 +61,11 @@ func (fs *FS) SetAttr(ctx context.Context, c Caller, node NodeID, fh Handle, set
 		}
 	}
 	if errno != 0 {
-		return a, errno
+		return a, lateTimes(&set, errno)
 	}
 	rec, errno := fs.record(ino)
 	if errno != 0 {
-		return a, errno
+		return a, lateTimes(&set, errno)
 	}
 	l := fs.live.get(ino)
 	defer fs.live.put(l)
@@ -87,6 +87,15 @@ func (fs *FS) SetAttr(ctx context.Context, c Caller, node NodeID, fh Handle, set
 	defer l.mu.Unlock()
 	rec, errno = fs.setRecord(c, l, &set)
 	return fs.attr(place{ino: ino}, &rec), errno
+}
+
+// lateTimes lets a change of nothing but times of what is gone pass: with the writeback cache the kernel writes the times of files out that
+// were deleted or replaced meanwhile, and an error would make syncfs(2) fail.
+func lateTimes(set *SetAttr, errno syscall.Errno) syscall.Errno {
+	if errno == syscall.ESTALE && set.Valid != 0 && set.Valid&^(SetAtime|SetMtime|SetCtime) == 0 {
+		return 0
+	}
+	return errno
 }
 
 // checkSize tells whether a file may be truncated to size.

@@ -248,3 +248,17 @@ func TestCrashKeepsSettledVersionsOfDeletedFiles(t *testing.T) {
 		t.Fatalf("%d bytes are left", u.Dirty)
 	}
 }
+
+// TestTimesOfWhatIsGone: the kernel writes times of deleted files out late; syncfs must not fail for it.
+func TestTimesOfWhatIsGone(t *testing.T) {
+	d := newDrive(t, nil)
+	d.write("/f", "x")
+	n, errno := d.node("/f")
+	ok(t, errno)
+	run(t, d, "unlink /f")
+	_, errno = d.fs.SetAttr(bg, vfs.Caller{}, n, 0, vfs.SetAttr{Valid: vfs.SetMtime | vfs.SetCtime, Mtime: 1, Ctime: 2})
+	ok(t, errno)
+	if _, errno = d.fs.SetAttr(bg, vfs.Caller{}, n, 0, vfs.SetAttr{Valid: vfs.SetMode | vfs.SetMtime}); errno != syscall.ESTALE {
+		t.Fatalf("chmod of a deleted file: %v", errno)
+	}
+}

@@ -300,7 +300,7 @@ var posix = map[string]string{
 		rmx /f trusted.t
 		rmx /f trusted.t = ENODATA
 		setx /f other.x 1 = EOPNOTSUPP
-		setx /f user. 1 = EOPNOTSUPP
+		setx /f user. 1 = EINVAL
 		setx /f system.posix_acl_default acl = EACCES
 		symlink /l f
 		setx /l user.a 1 = EPERM

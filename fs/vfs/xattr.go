@@ -23,7 +23,10 @@ func checkXattr(rec *model.Inode, name string) syscall.Errno {
 	}
 	known := foreignXattrs
 	for _, ns := range namespaces {
-		known = known || strings.HasPrefix(name, ns) && (len(name) > len(ns) || strings.HasPrefix(ns, "system."))
+		if name == ns && strings.HasSuffix(ns, ".") {
+			return syscall.EINVAL
+		}
+		known = known || strings.HasPrefix(name, ns)
 	}
 	switch {
 	case !known:
