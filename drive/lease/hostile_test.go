@@ -314,9 +314,14 @@ func TestProblemsMeanWhatTheySay(t *testing.T) {
 		name   string
 		want   error
 	}{
-		{402, "payment-required", transfer.ErrLease}, {403, "forbidden", transfer.ErrLease}, {404, "no-such-lease", transfer.ErrLease},
-		{404, "no-such-shard", transfer.ErrNotFound}, {404, "shard-damaged", transfer.ErrDamaged}, {413, "lease-full", transfer.ErrNoRoom},
-		{507, "disk-full", transfer.ErrNoRoom}, {409, "slot-conflict", transfer.ErrConflict},
+		{402, "payment-required", transfer.ErrLease},
+		{403, "forbidden", transfer.ErrLease},
+		{404, "no-such-lease", transfer.ErrLease},
+		{404, "no-such-shard", transfer.ErrNotFound},
+		{404, "shard-damaged", transfer.ErrDamaged},
+		{413, "lease-full", transfer.ErrNoRoom},
+		{507, "disk-full", transfer.ErrNoRoom},
+		{409, "slot-conflict", transfer.ErrConflict},
 	} {
 		tw.set(onShard("GET", func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(c2.status)

@@ -32,7 +32,6 @@ type provider struct {
 	store shardstore.Store
 	book  *ledger.Ledger
 	web   *httptest.Server
-	wrap  func(http.Handler) http.Handler
 }
 
 // newProvider serves over TLS or plain HTTP, with bytes in dir or, when it is empty, in memory.

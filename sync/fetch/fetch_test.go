@@ -68,8 +68,10 @@ func newWorld(t testing.TB) *world {
 	t.Helper()
 	id, err := age.GenerateX25519Identity()
 	check(t, err)
-	w := &world{t: t, id: id, key: [32]byte{1}, pool: transfer.NewPool(transfer.Options{}),
-		exts: map[model.Ino][]model.Extent{}, chunks: map[model.ChunkID]model.Chunk{}, packs: map[model.PackID]model.Pack{}}
+	w := &world{
+		t: t, id: id, key: [32]byte{1}, pool: transfer.NewPool(transfer.Options{}),
+		exts: map[model.Ino][]model.Extent{}, chunks: map[model.ChunkID]model.Chunk{}, packs: map[model.PackID]model.Pack{},
+	}
 	t.Cleanup(func() { check(t, w.pool.Close()) })
 	var all []transfer.Shards
 	for i := range 6 {
