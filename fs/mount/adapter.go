@@ -22,7 +22,7 @@ type Capabilities struct {
 	Writeback     bool // the kernel collects small writes
 	ReadDirPlus   bool // listings bring attributes
 	MaxRequest    int  // bytes of the largest read or write request
-	RenameFlags   bool // renameat2 with NOREPLACE and EXCHANGE (NOREPLACE works without it too)
+	RenameFlags   bool // renameat2 with NOREPLACE and EXCHANGE
 	SeekHole      bool // lseek with SEEK_DATA and SEEK_HOLE
 	Tmpfile       bool // O_TMPFILE
 	CopyFileRange bool // copy_file_range without reading into the caller

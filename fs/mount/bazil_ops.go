@@ -200,6 +200,9 @@ func (b *bazil) setattr(r *fuse.SetattrRequest, h *fuse.Header) func() {
 		Size:  int64(r.Size),
 		Atime: nanos(r.Atime), Mtime: nanos(r.Mtime), Ctime: nanos(r.Ctime),
 	})
+	if lateTimes(setValid(uint32(r.Valid)), errno) {
+		errno = 0
+	}
 	resp := &fuse.SetattrResponse{Attr: b.attr(&a, b.opt.AttrTimeout)}
 	return done(r, errno, func() { r.Respond(resp) })
 }

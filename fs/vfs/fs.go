@@ -30,7 +30,8 @@ type FS struct {
 	// changes two folders or moves one. A reader that holds two folders holds the parent first.
 	ns sync.RWMutex
 
-	orphans orphans
+	orphans   orphans
+	lingering linger
 
 	reason atomic.Pointer[string] // why changes are refused
 
@@ -213,6 +214,7 @@ func (fs *FS) Close(ctx context.Context) error {
 	for _, fh := range open {
 		fs.Release(0, fh)
 	}
+	fs.trimReplaced(0)
 	if fs.cfg.At != 0 {
 		return nil
 	}

@@ -118,6 +118,10 @@ func (fs *FS) entry(p place, rec *model.Inode) Entry {
 // Forget gives n references of node back.
 func (fs *FS) Forget(node NodeID, n uint64) {
 	defer fs.guard("forget", nil)
+	if node < firstFreeNode {
+		fs.dropReplaced(model.Ino(node))
+		return
+	}
 	fs.nodes.forget(node, n)
 }
 

@@ -107,6 +107,7 @@ type loss struct {
 	l      *live
 	rec    model.Inode
 	forget bool // no trace is to be left
+	linger bool // the kernel may be about to open it: kept like an open file
 	unlist orphanChange
 }
 
@@ -157,7 +158,7 @@ func (s *loss) stage(b *index.Batch, now int64) {
 	case rec.Nlink > 0:
 		fs.put(b, l, rec)
 		return
-	case l.opens > 0 && !rec.IsDir():
+	case (l.opens > 0 || s.linger) && !rec.IsDir():
 		s.unlist = fs.orphans.add(b, l.ino)
 	default:
 		s.forget = fs.forgettable(rec)
@@ -188,6 +189,9 @@ func (s *loss) committed() {
 	if s.rec.Nlink > 0 {
 		fs.written(l)
 		return
+	}
+	if s.linger {
+		fs.keepReplaced(l)
 	}
 	if l.opens > 0 && !s.rec.IsDir() {
 		s.unlist.commit()

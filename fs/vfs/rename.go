@@ -29,6 +29,7 @@ type rename struct {
 // Rename is renameat2(2).
 func (fs *FS) Rename(ctx context.Context, c Caller, oldParent NodeID, oldName string, newParent NodeID, newName string, flags uint32) (errno syscall.Errno) {
 	defer fs.guard("rename", &errno)
+	defer fs.trimReplaced(mostLinger)
 	r := &rename{fs: fs, c: c, oldName: oldName, newName: newName, flags: flags}
 	if flags&^uint32(RenameNoReplace|RenameExchange) != 0 || flags == RenameNoReplace|RenameExchange {
 		return syscall.EINVAL
@@ -275,6 +276,7 @@ func (r *rename) move() syscall.Errno {
 		if lost.rec.IsDir() {
 			r.newRec.Nlink--
 		}
+		lost.linger = lost.rec.IsRegular() && lost.rec.Nlink == 1 && fs.kernel.Load() != nil
 		lost.stage(b, now)
 		defer lost.done()
 	}

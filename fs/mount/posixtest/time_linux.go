@@ -94,8 +94,7 @@ var timeCases = []testCase{
 			t.ok(unix.UtimesNanoAt(unix.AT_FDCWD, f, []unix.Timespec{a, m}, 0))
 		}
 		for _, ts := range []unix.Timespec{
-			{Sec: 1, Nsec: 1}, {Sec: 1_700_000_000, Nsec: 123_456_789}, {Sec: -1, Nsec: 5}, {Sec: -86400 * 365, Nsec: 999_999_999},
-			{Sec: 1 << 31, Nsec: 7}, {Sec: 1<<32 + 5, Nsec: 0},
+			{Sec: 1, Nsec: 1}, {Sec: 1_700_000_000, Nsec: 123_456_789}, {Sec: 1 << 31, Nsec: 7}, {Sec: 1<<32 + 5, Nsec: 0},
 		} {
 			set(ts, ts)
 			equal(t, t.stat(f).Mtim, ts, "mtime")
@@ -111,6 +110,14 @@ var timeCases = []testCase{
 		t.moves(f, "mc", "UTIME_NOW", func() { set(omit, now) })
 		equal(t, t.stat(f).Atim.Sec, int64(5), "atime left")
 		t.moves(f, "", "OMIT of both", func() { set(omit, omit) })
+	}},
+	{"time/before-1970", func(t *T) {
+		f := t.file(t.path("f"), "x")
+		for _, ts := range []unix.Timespec{{Sec: -1, Nsec: 5}, {Sec: -86400 * 365, Nsec: 999_999_999}, {Sec: -1000}} {
+			t.ok(unix.UtimesNanoAt(unix.AT_FDCWD, f, []unix.Timespec{ts, ts}, 0))
+			equal(t, t.stat(f).Mtim, ts, "mtime")
+			equal(t, t.stat(f).Atim, ts, "atime")
+		}
 	}},
 	{"time/utimensat-while-writing", func(t *T) { // what cp -p, tar and rsync do
 		f := t.path("f")
