@@ -1,11 +1,11 @@
 package drive
 
 import (
-	"fmt"
 	"math"
 	"syscall"
 
 	"github.com/cloudcoin/cloudcoin/fs/stage"
+	"github.com/cloudcoin/cloudcoin/fs/vfs"
 	"github.com/cloudcoin/cloudcoin/sync/engine"
 	"github.com/cloudcoin/cloudcoin/sync/fetch"
 	"github.com/cloudcoin/cloudcoin/sync/model"
@@ -30,11 +30,7 @@ func (b base) NextData(off int64) (int64, error) {
 
 // stored is the newest stored content of an inode, for the stage.
 func (d *Drive) stored(ino model.Ino) (stage.Base, error) {
-	n, err := d.index.Now().Inode(ino)
-	if err != nil {
-		return nil, fmt.Errorf("stored content of inode %d: %w", ino, err)
-	}
-	return remote{d.fetch}.Base(ino, n.Content.Rev), nil
+	return vfs.StoredBase(d.index, remote{d.fetch}, ino)
 }
 
 // contents is the stage as the engine reads it.

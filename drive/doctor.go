@@ -2,10 +2,12 @@ package drive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
 	"github.com/cloudcoin/cloudcoin/sync/model"
+	"github.com/cloudcoin/cloudcoin/sync/transfer"
 )
 
 // Doctor checks local state, every lease and every shard, and says what is wrong and what to do. With readData every shard is read and
@@ -59,14 +61,17 @@ func (d *Drive) checkLeases(ctx context.Context) (out []Finding) {
 
 // readPacks reads every shard of every pack; a bad one is reported to the engine.
 func (d *Drive) readPacks(ctx context.Context) Finding {
-	packs, shards, bad := 0, 0, 0
+	packs, shards, bad, silent := 0, 0, 0, 0
 	err := d.index.Packs(model.PackID{}, func(p model.Pack) bool {
 		packs++
 		for i := range p.Shards {
 			shards++
-			if _, err := d.pool.ReadShard(ctx, &p, i); err != nil {
+			switch err := d.pool.CheckShard(ctx, &p, i); {
+			case errors.Is(err, transfer.ErrNotFound), errors.Is(err, transfer.ErrDamaged):
 				bad++
 				d.engine.Bad(p.ID, i, err)
+			case err != nil:
+				silent++
 			}
 		}
 		return ctx.Err() == nil
@@ -80,6 +85,11 @@ func (d *Drive) readPacks(ctx context.Context) Finding {
 		return Finding{
 			What: "reading every shard", Detail: fmt.Sprintf("%d of %d shards of %d packs are missing or damaged", bad, shards, packs),
 			Advice: "they are being rebuilt; `ccdrive status` tells when all are whole again",
+		}
+	case silent > 0:
+		return Finding{
+			What: "reading every shard", Detail: fmt.Sprintf("%d of %d shards could not be asked for", silent, shards),
+			Advice: "look at the leases above; ask again when they answer",
 		}
 	}
 	return Finding{What: "reading every shard", OK: true, Detail: fmt.Sprintf("%d shards of %d packs are right", shards, packs)}

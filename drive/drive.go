@@ -29,6 +29,7 @@ import (
 	"github.com/cloudcoin/cloudcoin/sync/fetch"
 	"github.com/cloudcoin/cloudcoin/sync/index"
 	"github.com/cloudcoin/cloudcoin/sync/journal"
+	"github.com/cloudcoin/cloudcoin/sync/model"
 	"github.com/cloudcoin/cloudcoin/sync/transfer"
 )
 
@@ -145,6 +146,7 @@ func (d *Drive) openStores() (err error) {
 	}
 	d.index, err = index.Open(h.path("index"), d.journal, index.Options{
 		HashKey: d.keys.NameKey(), DevicePart: d.cfg.DevicePart, Clock: d.opt.Clock, Logger: d.opt.Logger, Network: d.cfg.Network,
+		Busy: func(ino model.Ino) bool { return d.fs != nil && d.fs.Busy(ino) },
 	})
 	if err != nil {
 		return h.wrap("index", err)

@@ -45,7 +45,7 @@ func (d *Drive) openTree() (err error) {
 	}
 	d.engine, err = engine.New(engine.Config{
 		Index: d.index, Pool: d.pool, Keys: d.keys, Device: device, Files: d.fs, Contents: contents{d}, Logger: d.opt.Logger,
-		Book: d.bookLeases, ReadOnly: d.fs.SetReadOnly, NewDevice: d.becomeNewDevice, UploadLimit: d.opt.UploadLimit,
+		Book: d.bookLeases, ReadOnly: d.fs.SetReadOnly, NewDevice: d.becomeNewDevice,
 	})
 	if err != nil {
 		return fmt.Errorf("start the engine: %w", err)

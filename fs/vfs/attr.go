@@ -138,6 +138,9 @@ func (fs *FS) setRecord(c Caller, l *live, set *SetAttr) (rec model.Inode, errno
 		if _, gid := fs.owner(&rec); fs.cfg.CheckAccess && c.UID != 0 && c.GID != gid {
 			rec.Mode &^= modeSGID
 		}
+		if errno := fs.chmodACL(b, &rec); errno != 0 {
+			return rec, errno
+		}
 	}
 	fs.applyTimes(&rec, set)
 	l.suid = l.suid || rec.Mode&(modeSUID|modeSGID) != 0

@@ -207,6 +207,9 @@ func (fs *FS) make(c Caller, parent NodeID, name string, rec *model.Inode, made 
 		return Entry{}, errno
 	}
 	b := fs.x.Begin()
+	if errno := fs.inheritACL(b, &prec, rec); errno != 0 {
+		return Entry{}, errno
+	}
 	b.PutInode(rec)
 	b.PutDirent(dir, name, rec.Ino, rec.Type())
 	prec.Mtime, prec.Ctime = rec.Ctime, rec.Ctime

@@ -11,7 +11,7 @@ import (
 )
 
 // namespaces of extended attributes that are kept; the values are opaque.
-var namespaces = []string{"user.", "trusted.", "security.", "system.posix_acl_access", "system.posix_acl_default"}
+var namespaces = []string{"user.", "trusted.", "security.", accessACL, defaultACL}
 
 // checkXattr tells whether an attribute of that name can be on an inode.
 func checkXattr(rec *model.Inode, name string) syscall.Errno {
@@ -33,7 +33,7 @@ func checkXattr(rec *model.Inode, name string) syscall.Errno {
 		return syscall.EOPNOTSUPP
 	case strings.HasPrefix(name, "user.") && !rec.IsRegular() && !rec.IsDir():
 		return syscall.EPERM
-	case name == "system.posix_acl_default" && !rec.IsDir():
+	case name == defaultACL && !rec.IsDir():
 		return syscall.EACCES
 	}
 	return 0
@@ -100,6 +100,14 @@ func (fs *FS) SetXattr(ctx context.Context, c Caller, node NodeID, name string, 
 				return errno
 			}
 		}
+		switch name {
+		case accessACL:
+			return fs.setAccessACL(b, rec, value, exists)
+		case defaultACL:
+			if _, errno := parseACL(value); errno != 0 {
+				return errno
+			}
+		}
 		b.SetXattr(rec.Ino, name, value)
 		rec.HasXattr = true
 		return 0
@@ -113,14 +121,19 @@ func (fs *FS) RemoveXattr(ctx context.Context, c Caller, node NodeID, name strin
 		if !exists {
 			return ErrNoAttr
 		}
-		names, err := fs.x.Now().Xattrs(rec.Ino)
-		if err != nil {
-			return fs.errno("list attributes", err)
-		}
-		b.RemoveXattr(rec.Ino, name)
-		rec.HasXattr = len(names) > 1
-		return 0
+		return fs.dropXattr(b, rec, name)
 	})
+}
+
+// dropXattr removes an attribute that exists.
+func (fs *FS) dropXattr(b *index.Batch, rec *model.Inode, name string) syscall.Errno {
+	names, err := fs.x.Now().Xattrs(rec.Ino)
+	if err != nil {
+		return fs.errno("list attributes", err)
+	}
+	b.RemoveXattr(rec.Ino, name)
+	rec.HasXattr = len(names) > 1
+	return 0
 }
 
 // changeXattrs runs change under the lock of the inode, and commits what it put into the batch.

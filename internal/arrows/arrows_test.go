@@ -21,7 +21,7 @@ var rooms = map[string][]string{
 	"fs":       {"fs", "sync", "crypto"},
 	"provider": {"provider", "market", "node", "crypto"},
 	"drive":    {"drive", "fs", "sync", "market", "node", "crypto"},
-	"cmd":      {"drive", "provider"},
+	"cmd":      {"drive", "provider", "crypto"},
 }
 
 // leaves may be imported from everywhere: they know nothing of the project's purpose.
