@@ -34,7 +34,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("CCPROVIDER_HOME", filepath.Join(e.WorkDir, "home"))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"await": await, "exits": exits, "flip": flip},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"await": await, "exits": exits},
 	})
 }
 
@@ -63,17 +63,4 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	if code != args[0] {
 		ts.Fatalf("%v: exit code %s, want %s", args[1:], code, args[0])
 	}
-}
-
-// flip PATTERN changes one byte of the file that matches.
-func flip(ts *testscript.TestScript, _ bool, args []string) {
-	files, err := filepath.Glob(ts.MkAbs(args[0]))
-	ts.Check(err)
-	if len(files) != 1 {
-		ts.Fatalf("%s matches %v", args[0], files)
-	}
-	b, err := os.ReadFile(files[0])
-	ts.Check(err)
-	b[0] ^= 1
-	ts.Check(os.WriteFile(files[0], b, 0o600))
 }
