@@ -51,6 +51,7 @@ func (g *goFuse) options() *fuse.MountOptions {
 		MaxWrite:                 g.opt.MaxWrite,
 		ExplicitDataCacheControl: true,
 		EnableSymlinkCaching:     true,
+		EnableAcl:                true,
 		DisableSplice:            true, // contents come as bytes, never as descriptors
 		ExtraCapabilities:        goFuseExtra,
 		PanicHandler:             g.panicked,

@@ -16,7 +16,7 @@ var goFuseCapabilities = Capabilities{
 }
 
 // goFuseExtra are the capabilities asked for beside those that the library takes by itself.
-const goFuseExtra = fuse.CAP_WRITEBACK_CACHE | fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_HANDLE_KILLPRIV_V2 |
+const goFuseExtra = fuse.CAP_DONT_MASK | fuse.CAP_WRITEBACK_CACHE | fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_HANDLE_KILLPRIV_V2 |
 	fuse.CAP_ASYNC_DIO | fuse.CAP_DIRECT_IO_ALLOW_MMAP
 
 // goFusePoint mounts and gives the library the descriptor, as a path /dev/fd/N: so it is closed on exec, and messages are ours.

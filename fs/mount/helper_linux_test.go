@@ -22,6 +22,10 @@ import (
 
 func TestMain(m *testing.M) {
 	posixtest.Main()
+	if job := os.Getenv(killedEnv); job != "" {
+		serveChild(job)
+		return
+	}
 	os.Exit(m.Run())
 }
 

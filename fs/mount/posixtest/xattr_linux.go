@@ -148,8 +148,38 @@ var xattrCases = []testCase{
 			aclEntry{0x01, 7, ^uint32(0)}, aclEntry{0x02, 6, alice}, aclEntry{0x04, 5, ^uint32(0)},
 			aclEntry{0x10, 7, ^uint32(0)}, aclEntry{0x20, 0, ^uint32(0)},
 		), 0))
-		f := t.file(t.path("d", "f"), "")
-		t.that(len(t.xattr(f, "system.posix_acl_access")) > 0, "no ACL")
+		t.alone(func() {
+			unix.Umask(0o077) // counts for nothing where there is a default ACL
+			t.open(t.path("d", "f"), unix.O_CREAT|unix.O_RDWR, 0o666)
+			t.ok(unix.Mkdir(t.path("d", "e"), 0o777))
+			t.ok(unix.Mkfifo(t.path("d", "p"), 0o666))
+		})
+		equal(t, t.stat(t.path("d", "f")).Mode&0o777, uint32(0o660), "mode of a new file")
+		equal(t, t.stat(t.path("d", "p")).Mode&0o777, uint32(0o660), "mode of a new fifo")
+		equal(t, t.stat(t.path("d", "e")).Mode&0o777, uint32(0o770), "mode of a new folder")
+		t.bytes(t.xattr(t.path("d", "f"), "system.posix_acl_access"), aclOf(
+			aclEntry{0x01, 6, ^uint32(0)}, aclEntry{0x02, 6, alice}, aclEntry{0x04, 5, ^uint32(0)},
+			aclEntry{0x10, 6, ^uint32(0)}, aclEntry{0x20, 0, ^uint32(0)},
+		), "ACL of a new file")
+		t.bytes(t.xattr(t.path("d", "e"), "system.posix_acl_default"), t.xattr(d, "system.posix_acl_default"), "default ACL of a new folder")
+	}},
+	{"xattr/acl-and-mode", func(t *T) {
+		f := t.file(t.path("f"), "")
+		t.ok(unix.Setxattr(f, "system.posix_acl_access", aclOf(
+			aclEntry{0x01, 6, ^uint32(0)}, aclEntry{0x02, 7, alice}, aclEntry{0x04, 4, ^uint32(0)},
+			aclEntry{0x10, 7, ^uint32(0)}, aclEntry{0x20, 4, ^uint32(0)},
+		), 0))
+		equal(t, t.stat(f).Mode&0o777, uint32(0o674), "the mode shows the mask")
+		t.ok(unix.Chmod(f, 0o640))
+		t.bytes(t.xattr(f, "system.posix_acl_access"), aclOf(
+			aclEntry{0x01, 6, ^uint32(0)}, aclEntry{0x02, 7, alice}, aclEntry{0x04, 4, ^uint32(0)},
+			aclEntry{0x10, 4, ^uint32(0)}, aclEntry{0x20, 0, ^uint32(0)},
+		), "chmod sets the mask")
+		t.ok(unix.Setxattr(f, "system.posix_acl_access", aclOf(
+			aclEntry{0x01, 7, ^uint32(0)}, aclEntry{0x04, 5, ^uint32(0)}, aclEntry{0x20, 0, ^uint32(0)},
+		), 0))
+		equal(t, t.stat(f).Mode&0o777, uint32(0o750), "an ACL of three entries is a mode")
+		equal(t, len(t.xattrs(f)), 0, "attributes")
 	}},
 }
 
