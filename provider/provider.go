@@ -109,18 +109,24 @@ func (p *Provider) open() error {
 func (p *Provider) openStore() (shardstore.Store, error) {
 	dir := p.home.storage(&p.cfg)
 	s, err := shardstore.OpenFolder(dir)
+	if err == nil {
+		return s, nil
+	}
 	if !errors.Is(err, shardstore.ErrNoStore) {
-		return s, err
+		return nil, err
 	}
 	for _, l := range p.ledger.Leases() {
-		if _, u, err := p.ledger.Lease(l.ID); err != nil || u.Shards > 0 {
+		if _, u, lerr := p.ledger.Lease(l.ID); lerr != nil || u.Shards > 0 {
 			return nil, fmt.Errorf("%w: is the disk of %s mounted? If the shards are really gone, `ccprovider wipe` makes an empty store; renters then send them again", err, dir)
 		}
 	}
 	if err := shardstore.CreateFolder(dir); err != nil {
 		return nil, err
 	}
-	return shardstore.OpenFolder(dir)
+	if s, err = shardstore.OpenFolder(dir); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Close closes everything and gives the HOME back.
