@@ -183,6 +183,7 @@ func (h *home) start(change ...func(*Config)) *Engine {
 			t.Errorf("Run: %v", err)
 		}
 		h.e = nil
+		h.stop = func() {}
 	}
 	return e
 }

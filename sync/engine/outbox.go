@@ -22,9 +22,9 @@ type stagedIno struct {
 	rev model.Rev
 }
 
-// newIndexOutbox reads what is staged after it fixed upTo: a content that is staged later belongs to a later revision.
-func newIndexOutbox(x *index.Index) (*indexOutbox, error) {
-	o := &indexOutbox{x: x, upTo: x.LastRev()}
+// newIndexOutbox reads what is staged after upTo was fixed: a content that is staged later belongs to a later revision.
+func newIndexOutbox(x *index.Index, upTo model.Rev) (*indexOutbox, error) {
+	o := &indexOutbox{x: x, upTo: upTo}
 	err := x.Staged(func(ino model.Ino, rev model.Rev, _ uint64) bool {
 		o.staged = append(o.staged, stagedIno{ino, rev})
 		return true

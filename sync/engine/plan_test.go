@@ -267,7 +267,7 @@ func (s *shadow) store() bool {
 
 // publish carries a plan out and checks what others see then.
 func (s *shadow) publish() {
-	o, err := newIndexOutbox(s.x)
+	o, err := newIndexOutbox(s.x, s.x.LastRev())
 	s.must(err)
 	which, err := plan(o, o.upTo)
 	s.must(err)

@@ -70,6 +70,7 @@ func (e *Engine) publish(ctx context.Context, force bool) (n int, err error) {
 	if !force && !e.hasOutbox() && e.log.local.Done == e.log.head.Counter {
 		return 0, nil
 	}
+	defer e.cfg.Index.Hold(0)
 	for range maxReplans {
 		if n, err = e.publishOnce(ctx, force); !errors.Is(err, errReplan) {
 			return n, err
@@ -81,7 +82,9 @@ func (e *Engine) publish(ctx context.Context, force bool) (n int, err error) {
 func (e *Engine) hasOutbox() bool { return e.cfg.Index.Stats().Outbox > 0 }
 
 func (e *Engine) publishOnce(ctx context.Context, force bool) (int, error) {
-	o, err := newIndexOutbox(e.cfg.Index)
+	upTo := e.cfg.Index.LastRev()
+	e.cfg.Index.Hold(upTo)
+	o, err := newIndexOutbox(e.cfg.Index, upTo)
 	if err != nil {
 		return 0, err
 	}

@@ -287,8 +287,15 @@ func (t *tx) extents(ino model.Ino) *extentTx {
 	return e
 }
 
-// unpublished tells whether the group of a revision is in the outbox.
+// unpublished tells whether the group of a revision is in the outbox, and nobody is publishing it just now.
 func (t *tx) unpublished(r model.Rev) (bool, error) {
+	if t.x.held(r) {
+		return false, nil
+	}
+	return t.queued(r)
+}
+
+func (t *tx) queued(r model.Rev) (bool, error) {
 	if r == 0 || t.unqueued[r] || t.next.stats.Outbox == 0 {
 		return false, nil
 	}
@@ -298,7 +305,7 @@ func (t *tx) unpublished(r model.Rev) (bool, error) {
 
 // publish takes a group out of the outbox.
 func (t *tx) publish(r model.Rev) error {
-	if ok, err := t.unpublished(r); err != nil || !ok {
+	if ok, err := t.queued(r); err != nil || !ok {
 		return err
 	}
 	if t.unqueued == nil {

@@ -111,7 +111,8 @@ type Index struct {
 	part      uint32
 	nextIno   uint64
 	inoLimit  uint64
-	published atomic.Int64 // copy of the outbox's length, to skip look-ups when it is empty
+	hold      atomic.Uint64 // see Hold
+	published atomic.Int64  // copy of the outbox's length, to skip look-ups when it is empty
 }
 
 type direntKey struct {
