@@ -6,9 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // ErrNotMounted is returned when no ccdrive is mounted at the folder.
@@ -68,15 +69,16 @@ func UnmountDir(ctx context.Context, dir string) error {
 	return nil
 }
 
-// probeTimeout is how long a mount may take to answer a stat before it counts as living, but stuck.
+// probeTimeout is how long a mount may take to answer before it counts as living, but stuck.
 const probeTimeout = 5 * time.Second
 
-// isDead tells whether the process behind the mount at dir is gone.
+// isDead tells whether the process behind the mount at dir is gone. It asks for the state of the filesystem, which the kernel never answers
+// from its caches as it does a stat of the folder.
 func isDead(ctx context.Context, dir string) (bool, error) {
 	answered := make(chan error, 1)
 	go func() {
-		_, err := os.Lstat(dir)
-		answered <- err
+		var st unix.Statfs_t
+		answered <- unix.Statfs(dir, &st)
 	}()
 	timeout := time.NewTimer(probeTimeout)
 	defer timeout.Stop()
