@@ -170,7 +170,9 @@ func (c *Client) Sync(ctx context.Context, timeout time.Duration) error {
 }
 
 // Unmount ends the mount and with it the daemon; it returns when both are gone from the mountpoint.
-func (c *Client) Unmount(ctx context.Context) error { return c.call(ctx, "POST", "unmount", nil, nil, nil) }
+func (c *Client) Unmount(ctx context.Context) error {
+	return c.call(ctx, "POST", "unmount", nil, nil, nil)
+}
 
 // History lists the revisions of a path, newest first.
 func (c *Client) History(ctx context.Context, path string) ([]Revision, error) {

@@ -97,8 +97,8 @@ type Drive struct {
 	clients  map[string]*lease.Client // by lease id
 	mounted  *mount.Mounted
 	mountDir string
-	warnings []string      // of this process
-	quit     func()        // ends Serve
+	warnings []string // of this process
+	quit     func()   // ends Serve
 }
 
 // Open opens the drive of a HOME: lock, keys, replay of what a crash left, leases, engine. Nothing is mounted.

@@ -136,6 +136,12 @@ func (d *Drive) JSON(ctx context.Context, v any, args ...string) error {
 	return json.Unmarshal([]byte(out), v)
 }
 
+// Settle returns when the drive has stored everything and has nothing more to do.
+func (d *Drive) Settle(ctx context.Context) error {
+	_, err := d.Run(ctx, "sync", "--timeout", "10m")
+	return err
+}
+
 // Used is what the leases hold, in bytes.
 func (d *Drive) Used(ctx context.Context) (used int64, err error) {
 	var leases []struct{ Used int64 }

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -24,6 +25,7 @@ type bench struct {
 	bin, dir string
 	runs     int
 	size     int64
+	only     *regexp.Regexp
 }
 
 func main() {
@@ -32,7 +34,13 @@ func main() {
 	flag.StringVar(&b.dir, "dir", "", "folder on the disk to measure (default: a temporary one)")
 	flag.IntVar(&b.runs, "runs", 3, "runs of each row; the median is printed")
 	size := flag.Int64("size", 1024, "MiB of the big file")
+	only := flag.String("only", "", "regular expression of the rows of the local table to run")
 	flag.Parse()
+	if *only != "" {
+		var err error
+		b.only, err = regexp.Compile(*only)
+		fail(err)
+	}
 	b.size = *size << 20
 	if flag.Arg(0) == "serve-six" {
 		fail(pipeline.ServeSix(os.Stdout, flag.Arg(1)))
@@ -95,12 +103,12 @@ func (b *bench) local(ctx context.Context, dir string) error {
 			logf("%v", err)
 		}
 	}()
-	subjects = append(subjects, local.Subject{Name: "ccdrive", Dir: d.Mount})
+	subjects = append(subjects, local.Subject{Name: "ccdrive", Dir: d.Mount, Settle: d.Settle})
 	archive := filepath.Join(dir, "small.tar")
 	if err := local.Archive(archive); err != nil {
 		return err
 	}
-	rows, err := local.Run(ctx, subjects, archive, local.Options{Runs: b.runs, Size: b.size, Log: logf})
+	rows, err := local.Run(ctx, subjects, archive, local.Options{Runs: b.runs, Size: b.size, Only: b.only, Log: logf})
 	if err != nil {
 		return err
 	}
