@@ -105,7 +105,7 @@ func (h Home) Exists() bool {
 // Create makes the HOME of a new device. It refuses a HOME that holds a drive.
 func (h Home) Create(network string, p phrase.Phrase, now time.Time) (*Config, error) {
 	if !slices.Contains(Networks, network) {
-		return nil, fmt.Errorf("network %q is unknown; choose one of %v", network, Networks)
+		return nil, fmt.Errorf("network %q is unknown; choose one of %v: %w", network, Networks, ErrUsage)
 	}
 	if h.Exists() {
 		return nil, fmt.Errorf("%s: %w; choose another --home", h.Dir, ErrHasDrive)
