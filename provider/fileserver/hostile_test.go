@@ -293,11 +293,11 @@ type faultyWriter struct {
 	f *faulty
 }
 
-func (w *faultyWriter) Sync() error {
+func (w *faultyWriter) Publish() error {
 	if w.f.full {
-		return fmt.Errorf("sync: %w", shardstore.ErrFull)
+		return fmt.Errorf("publish: %w", shardstore.ErrFull)
 	}
-	return w.Writer.Sync()
+	return w.Writer.Publish()
 }
 
 func TestFullDisk(t *testing.T) {

@@ -203,20 +203,35 @@ func (f *Folder) Room() (free, total int64, err error) {
 
 // makeDir makes a folder below f.dir, and returns when its entry, and those of the folders above it, are durable.
 func (f *Folder) makeDir(dir string) error {
-	if _, ok := f.rooted.Load(dir); ok || dir == f.dir {
-		return nil
-	}
-	parent := filepath.Dir(dir)
-	if err := f.makeDir(parent); err != nil {
+	fresh, err := f.mkdirs(dir)
+	if err != nil {
 		return err
+	}
+	return f.root(fresh)
+}
+
+// mkdirs makes a folder below f.dir and those above it, and returns the ones whose own entry isn't known to be durable.
+func (f *Folder) mkdirs(dir string) (fresh []string, err error) {
+	if _, ok := f.rooted.Load(dir); ok || dir == f.dir {
+		return nil, nil
+	}
+	if fresh, err = f.mkdirs(filepath.Dir(dir)); err != nil {
+		return nil, err
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return mapError(err)
+		return nil, mapError(err)
 	}
-	if err := f.flush.dir(parent); err != nil {
-		return err
+	return append(fresh, dir), nil
+}
+
+// root makes the entries of folders durable and remembers that.
+func (f *Folder) root(fresh []string) error {
+	for _, dir := range fresh {
+		if err := f.flush.dir(filepath.Dir(dir)); err != nil {
+			return err
+		}
+		f.rooted.Store(dir, struct{}{})
 	}
-	f.rooted.Store(dir, struct{}{})
 	return nil
 }
 

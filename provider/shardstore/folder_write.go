@@ -72,6 +72,31 @@ func (w *folderWriter) Commit() error {
 	return w.store.flush.dir(dir)
 }
 
+// Publish implements Writer.
+func (w *folderWriter) Publish() error {
+	if !renamesOpen {
+		if err := w.Sync(); err != nil {
+			return err
+		}
+		return w.Commit()
+	}
+	dir, file := filepath.Dir(w.path), w.file
+	fresh, err := w.store.mkdirs(dir)
+	if err != nil {
+		return errors.Join(err, w.Abort())
+	}
+	if err := os.Rename(file.Name(), w.path); err != nil {
+		return errors.Join(mapError(err), w.Abort())
+	}
+	w.file = nil
+	named := make(chan error, 1)
+	go func() { named <- errors.Join(w.store.root(fresh), w.store.flush.dir(dir)) }()
+	w.store.pace <- struct{}{}
+	err = durable.Data(file)
+	<-w.store.pace
+	return errors.Join(mapError(err), <-named, file.Close())
+}
+
 // Abort implements Writer.
 func (w *folderWriter) Abort() error {
 	if w.file == nil {

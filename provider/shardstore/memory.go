@@ -77,6 +77,8 @@ func (w *memoryWriter) Commit() error {
 	return nil
 }
 
+func (w *memoryWriter) Publish() error { return w.Commit() }
+
 func (w *memoryWriter) Abort() error {
 	w.store.mu.Lock()
 	defer w.store.mu.Unlock()

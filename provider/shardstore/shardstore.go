@@ -76,7 +76,11 @@ type Writer interface {
 	Sync() error
 	// Commit gives the shard its name, replacing an older one, and returns when both are durable. Sync has been called after the last Write.
 	Commit() error
-	// Abort drops what was written. After Commit it does nothing.
+	// Publish gives the shard its name at once and returns when both are durable: one flush less than Sync and Commit, but after a power cut in the middle the
+	// name may stand over incomplete bytes. For callers that recognise this at the next start; never over a shard that is there. After an error it is
+	// not known whether the name stands.
+	Publish() error
+	// Abort drops what was written. After Commit or Publish it does nothing.
 	Abort() error
 }
 

@@ -49,11 +49,17 @@ func put(t testing.TB, s Store, lease ids.Lease, id ids.Shard, body []byte) {
 		}
 		body = body[n:]
 	}
-	if err := w.Sync(); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Commit(); err != nil {
-		t.Fatal(err)
+	if _, err := s.Stat(lease, id); errors.Is(err, ErrNotFound) {
+		if err := w.Publish(); err != nil {
+			t.Fatal(err)
+		}
+	} else {
+		if err := w.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Commit(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := w.Abort(); err != nil {
 		t.Fatalf("abort after commit: %v", err)

@@ -22,3 +22,6 @@ func diskRoom(dir string) (free, total int64, err error) {
 func isFull(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EFBIG)
 }
+
+// renamesOpen tells whether an open file can be renamed.
+const renamesOpen = true

@@ -23,3 +23,6 @@ func diskRoom(dir string) (free, total int64, err error) {
 func isFull(err error) bool {
 	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL)
 }
+
+// renamesOpen tells whether an open file can be renamed.
+const renamesOpen = false

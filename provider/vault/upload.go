@@ -110,22 +110,18 @@ func (u *Upload) commitNew() error {
 	if err != nil {
 		return err
 	}
-	announced := make(chan error, 1)
-	go func() { announced <- v.ledger.Sync() }()
-	err = u.writer.Sync()
-	err = errors.Join(err, <-announced)
-	if err == nil {
-		err = u.writer.Commit()
+	defer v.arriving(u.lease, u.id)()
+	if err = v.ledger.Sync(); err == nil {
+		err = u.writer.Publish()
 	}
 	if err == nil {
 		return v.ledger.Finish(ins, true)
 	}
-	// Whether the name came to be is for the disk to say.
-	there, serr := v.has(u.lease, u.id)
-	if serr != nil {
-		return errors.Join(err, serr)
+	// Whether the name stands, and over what, is not known: it goes. If that can't be done either, the intent stays open and the next start looks.
+	if derr := v.store.Delete(u.lease, []ids.Shard{u.id}); derr != nil {
+		return errors.Join(err, derr)
 	}
-	return errors.Join(err, v.ledger.Finish(ins, there))
+	return errors.Join(err, v.ledger.Finish(ins, false))
 }
 
 // Abort drops the upload; after Commit it does nothing.

@@ -5,8 +5,9 @@
 //
 // # Order of writes
 //
-// A new shard: reserve quota (memory) → bytes to a temporary file → announce in the ledger, and sync that beside the bytes → rename, sync the folder → finish in
-// the ledger → answer. A deletion: announce, sync → unlink, sync the folder → finish. At Open, what was announced and not finished is looked up on the disk and finished.
+// A new shard: reserve quota (memory) → bytes to a temporary file → announce in the ledger, sync that → rename → sync bytes and folder at the same time → finish in
+// the ledger → answer. A deletion: announce, sync → unlink, sync the folder → finish. At Open, what was announced and not finished is looked up on the disk and
+// finished; a shard whose bytes a power cut left incomplete under their name is removed then, which is why the announcement comes first.
 // A shard that is put again replaces the stored bytes, which heals them if they were damaged, and changes no counter.
 //
 // # Locks
@@ -55,7 +56,9 @@ type Vault struct {
 	logger *slog.Logger
 
 	keys   keyLocks
-	leases sync.Map // ids.Lease → *sync.RWMutex
+	mu     sync.Mutex       // guards coming; the innermost lock
+	coming map[key]struct{} // shards that have a name and may not be durable yet
+	leases sync.Map         // ids.Lease → *sync.RWMutex
 }
 
 // Open finishes in the ledger what a crash left open. The store and the ledger stay the caller's to close.
@@ -82,11 +85,44 @@ func (v *Vault) settle(in ledger.Intent) error {
 	if err != nil {
 		return err
 	}
+	if there && in.Op == ledger.Put {
+		if there, _, err = v.check(in.Lease, in.Shard); err != nil {
+			return err
+		}
+		if !there {
+			if err := v.store.Delete(in.Lease, []ids.Shard{in.Shard}); err != nil {
+				return err
+			}
+		}
+	}
 	v.logger.Info("finished what a crash interrupted", "lease", in.Lease, "shard", in.Shard, "there", there)
 	return v.ledger.Finish(one, there == (in.Op == ledger.Put))
 }
 
+// arriving marks a shard as not durable yet, until done is called.
+func (v *Vault) arriving(lease ids.Lease, id ids.Shard) (done func()) {
+	k := key{lease: lease, shard: id}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.coming == nil {
+		v.coming = map[key]struct{}{}
+	}
+	v.coming[k] = struct{}{}
+	return func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		delete(v.coming, k)
+	}
+}
+
+// has tells whether the store holds a shard, durably.
 func (v *Vault) has(lease ids.Lease, id ids.Shard) (bool, error) {
+	v.mu.Lock()
+	_, coming := v.coming[key{lease: lease, shard: id}]
+	v.mu.Unlock()
+	if coming {
+		return false, nil
+	}
 	_, err := v.store.Stat(lease, id)
 	if errors.Is(err, shardstore.ErrNotFound) {
 		return false, nil

@@ -119,9 +119,9 @@ type failingWriter struct {
 
 var errDisk = errors.New("the disk says no")
 
-func (w *failingWriter) Commit() error {
+func (w *failingWriter) Publish() error {
 	if w.after {
-		return errors.Join(w.Writer.Commit(), errDisk)
+		return errors.Join(w.Writer.Publish(), errDisk)
 	}
 	return errDisk
 }
@@ -166,4 +166,34 @@ func TestQuotaUnderConcurrency(t *testing.T) {
 	if u.Shards != 10 || refused != 30 {
 		t.Fatalf("%+v, %d refused", u, refused)
 	}
+}
+
+// TestIncompleteBytesUnderANameAreRemoved: what a power cut leaves between the name and the bytes.
+func TestIncompleteBytesUnderANameAreRemoved(t *testing.T) {
+	dir := t.TempDir()
+	p, err := openParts(dir, time.Now)
+	must(t, err)
+	must(t, p.grant(testLease, 1<<30))
+	whole, torn := shardBody(1), shardBody(2)
+	var ins []ledger.Intent
+	for _, b := range [][]byte{whole, torn} {
+		ins = append(ins, ledger.Intent{Op: ledger.Put, Lease: testLease, Shard: ids.Shard(merkle.Root(b)), Charge: Charge(int64(len(b)))})
+	}
+	_, err = p.book.Begin(ins)
+	must(t, err)
+	must(t, p.book.Sync())
+	for i, b := range [][]byte{whole, make([]byte, len(torn))} {
+		w, err := p.store.Create(testLease, ins[i].Shard)
+		must(t, err)
+		_, err = w.Write(b)
+		must(t, errors.Join(err, w.Publish()))
+	}
+	must(t, p.book.Close())
+	p, err = openParts(dir, time.Now)
+	must(t, err)
+	p.compare(t, nil)
+	if _, u, err := p.book.Lease(testLease); err != nil || u != (ledger.Usage{Bytes: Charge(int64(len(whole))), Shards: 1}) {
+		t.Fatalf("%+v, %v", u, err)
+	}
+	must(t, p.book.Close())
 }
