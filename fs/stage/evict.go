@@ -10,6 +10,8 @@ import (
 	"sort"
 	"time"
 
+	"github.com/syndtr/goleveldb/leveldb"
+
 	"github.com/cloudcoin/cloudcoin/sync/model"
 )
 
@@ -244,10 +246,20 @@ func (s *Stage) evictSegment(no uint64) (freed int64, err error) {
 			return freed, nil // somebody uses it
 		}
 	}
+	// The map forgets the segment before the journal may recycle it.
+	was := s.book
+	s.book = was.clone()
+	s.book.clean -= was.segs[no].bytes
+	delete(s.book.segs, no)
+	batch := new(leveldb.Batch)
+	batch.Delete(key(keySegment, no))
+	if err := s.writeBatch(batch); err != nil {
+		s.book = was
+		s.segs.hide(no, false)
+		return freed, err
+	}
 	left := s.segs.forget(no)
 	s.cleanBytes.Add(-left)
-	s.book.clean -= s.book.segs[no].bytes
-	delete(s.book.segs, no)
 	return freed + left, nil
 }
 
@@ -313,7 +325,7 @@ func (n *node) mergeOne() (again bool, err error) {
 		err = low.overlay(up)
 	}
 	if err == nil {
-		err = datasync(stay.f)
+		err = n.s.datasync(stay.f)
 	}
 	n.s.account(true, low.bytes()+up.bytes()-was)
 	if err != nil {

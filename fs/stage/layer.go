@@ -51,6 +51,7 @@ type layer struct {
 	needSync  bool // the file was written since it was last synced
 	slack     bool // the file may hold blocks that don't count any more
 	redo      []redo
+	lost      bool // replay: blocks were noted, but a power cut may have taken them
 }
 
 // redo is a change of a layer file that has to be made again after replay.

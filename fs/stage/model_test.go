@@ -348,6 +348,7 @@ func TestModel(t *testing.T) {
 			}
 			must(t, f.Close())
 		}
+		r.halt() // it may be the last to let go of a content
 		if c, d := r.s.recount(); c != r.s.cleanBytes.Load() || d != r.s.dirtyBytes.Load() {
 			rt.Fatalf("accounts say clean %d, dirty %d; there are %d, %d", r.s.cleanBytes.Load(), r.s.dirtyBytes.Load(), c, d)
 		}

@@ -35,6 +35,12 @@ func (n *node) apply(p *parsed, r *journal.Record) {
 	switch p.kind {
 	case kindStored:
 		n.markStored(p.version)
+		for _, l := range n.layers {
+			if l.clean && l.lost { // what is stored is whole, what is here isn't
+				n.discardClean()
+				break
+			}
+		}
 		return
 	case kindDrop:
 		n.discard()
@@ -42,10 +48,6 @@ func (n *node) apply(p *parsed, r *journal.Record) {
 	case kindEvict:
 		n.discardClean()
 		return
-	case kindExtents:
-		if p.flags&flagUnsynced != 0 && !r.SameBoot {
-			return // the page cache that had these blocks is gone
-		}
 	}
 	l := n.layer(p.version)
 	if l == nil {
@@ -53,10 +55,17 @@ func (n *node) apply(p *parsed, r *journal.Record) {
 			return // about a layer that went since
 		}
 		l = n.s.newLayer(n.ino, p.version, p.flags&flagInline != 0, p.floor)
+		if len(n.layers) == 0 {
+			n.size = p.floor // what there was below, should nothing else of the layer be believed
+		}
 		n.layers = append(n.layers, l)
 	}
 	if p.path != "" {
 		n.path, n.pathSeg = p.path, r.Ref.Segment
+	}
+	if p.kind == kindExtents && p.flags&flagUnsynced != 0 && !r.SameBoot {
+		l.lost = true // the page cache that had these blocks is gone
+		return
 	}
 	n.mtime, n.ctime = p.mtime, p.ctime
 	n.applyTo(l, p, r)
@@ -77,7 +86,7 @@ func (n *node) applyTo(l *layer, p *parsed, r *journal.Record) {
 				n.s.account(l.clean, l.addData(q.off/BlockSize, (q.off+q.n)/BlockSize)*BlockSize)
 			}
 			l.redo = append(l.redo, redo{pieces: pieces})
-			l.needSync = true
+			l.needSync, l.lost = true, false
 			return
 		}
 		sum := int64(len(p.data))
@@ -99,6 +108,7 @@ func (n *node) applyTo(l *layer, p *parsed, r *journal.Record) {
 			}
 		}
 		l.redo = nil
+		l.lost = l.lost && p.flags&flagUnsynced != 0
 		if p.flags&flagUnsynced == 0 && l.old != nil {
 			n.s.segs.drop(n.lsn, l.old, l.clean)
 			l.old = nil

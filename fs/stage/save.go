@@ -222,7 +222,7 @@ func (n *node) saveTo(batch *leveldb.Batch, b *book) (ok bool, err error) {
 	// What was written meanwhile.
 	jobs, err := n.syncJobs()
 	if err == nil {
-		err = n.finishSync(jobs, n.cuts, runJobs(jobs))
+		err = n.finishSync(jobs, n.cuts, n.s.runJobs(jobs))
 	}
 	if err != nil {
 		return false, err

@@ -93,6 +93,8 @@ type Stage struct {
 
 	room room
 
+	datasync func(*os.File) error // replaced by tests that watch what is durable
+
 	cleanBytes, dirtyBytes atomic.Int64
 	versions               atomic.Uint64 // highest version given in this process
 	ready                  atomic.Bool
@@ -152,7 +154,7 @@ func Open(dir string, j *journal.Journal, opt Options) (*Stage, error) {
 		dir: dir, j: j, opt: opt, log: opt.Logger, segs: newSegments(j, opt.Clock),
 		nodes: make(map[model.Ino]*node), ghosts: make(map[*node]struct{}), damage: make(map[model.Ino]error),
 		kick: make(chan struct{}, 1), quit: make(chan struct{}),
-		room: room{dir: dir, reserve: opt.Reserve},
+		room: room{dir: dir, reserve: opt.Reserve}, datasync: datasync,
 	}
 	for _, d := range []string{dir, filepath.Join(dir, "layers"), filepath.Join(dir, "cache")} {
 		if err := os.MkdirAll(d, 0o700); err != nil {

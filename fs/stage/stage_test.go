@@ -92,6 +92,7 @@ func (r *rig) checkpoint() {
 func (r *rig) crash() {
 	r.t.Helper()
 	to := r.t.TempDir()
+	r.halt() // what a copy sees must be of one moment
 	must(r.t, copyTree(r.home, to))
 	r.abandon()
 	r.home = to
@@ -100,13 +101,18 @@ func (r *rig) crash() {
 
 // abandon closes the handles of a stage that nobody will look at again.
 func (r *rig) abandon() {
+	r.halt()
+	_ = r.s.db.Close()
+	_ = r.s.cache.close()
+	_ = r.j.Close()
+}
+
+// halt stops what runs in the background.
+func (r *rig) halt() {
 	if r.s.ready.Swap(false) {
 		close(r.s.quit)
 		r.s.done.Wait()
 	}
-	_ = r.s.db.Close()
-	_ = r.s.cache.close()
-	_ = r.j.Close()
 }
 
 func copyTree(from, to string) error {

@@ -92,6 +92,10 @@ func (s *Stage) readBook() error {
 	}
 	b.clean, b.dirty = int64(binary.BigEndian.Uint64(v[1:])), int64(binary.BigEndian.Uint64(v[9:]))
 	b.batch = binary.BigEndian.Uint64(v[17:])
+	there := make(map[uint64]bool)
+	for _, seg := range s.j.Segments() {
+		there[seg.Number] = true
+	}
 	it := s.db.NewIterator(util.BytesPrefix([]byte{keySegment}), nil)
 	for it.Next() {
 		k, v := it.Key(), it.Value()
@@ -105,7 +109,11 @@ func (s *Stage) readBook() error {
 			last: int64(binary.BigEndian.Uint64(v[16:])),
 		}
 		b.segs[seg] = sh
-		s.segs.adopt(seg, sh)
+		if there[seg] || len(there) == 0 {
+			s.segs.adopt(seg, sh)
+		} else {
+			s.log.Error("a segment of the journal with small contents is missing", "segment", seg, "bytes", sh.bytes, "not stored", sh.dirty)
+		}
 	}
 	it.Release()
 	if err := it.Error(); err != nil {

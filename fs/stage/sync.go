@@ -98,7 +98,7 @@ func (n *node) syncRecords(force bool) error {
 		}
 		jobs, err := n.syncJobs()
 		if err == nil && try == 3 { // a writer that cuts all the time: make it wait
-			err = n.finishSync(jobs, n.cuts, runJobs(jobs))
+			err = n.finishSync(jobs, n.cuts, n.s.runJobs(jobs))
 			n.mu.Unlock()
 			return err
 		}
@@ -107,7 +107,7 @@ func (n *node) syncRecords(force bool) error {
 		if err != nil {
 			return err
 		}
-		err = runJobs(jobs)
+		err = n.s.runJobs(jobs)
 		n.mu.Lock()
 		again := err == nil && cuts != n.cuts
 		if again {
@@ -188,9 +188,9 @@ func (n *node) syncJobs() ([]*syncJob, error) {
 	return jobs, nil
 }
 
-func runJobs(jobs []*syncJob) error {
+func (s *Stage) runJobs(jobs []*syncJob) error {
 	for _, j := range jobs {
-		if err := datasync(j.f); err != nil {
+		if err := s.datasync(j.f); err != nil {
 			return fmt.Errorf("sync layer: %w", err)
 		}
 		if j.dir {
@@ -232,9 +232,9 @@ func (n *node) finishSync(jobs []*syncJob, cuts uint64, err error) error {
 				return err
 			}
 		}
-		if l.unsynced.empty() {
-			l.unnoted.clear()
-		}
+		// What was noted while the file was synced is noted again, behind the record that says that all before it is durable.
+		l.unnoted.clear()
+		l.unsynced.runs(0, l.unsynced.last()+1, func(a, b int64) bool { l.unnoted.add(a, b); return true })
 		if l.old != nil {
 			n.s.segs.drop(n.lsn, l.old, l.clean)
 			l.old = nil
@@ -251,5 +251,5 @@ func (n *node) syncFiles() error {
 	if err != nil {
 		return err
 	}
-	return runJobs(jobs)
+	return n.s.runJobs(jobs)
 }
