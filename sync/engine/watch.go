@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/cloudcoin/cloudcoin/sync/model"
@@ -63,6 +64,7 @@ func (e *Engine) watch(ctx context.Context) error {
 	if len(leases) == 0 {
 		return nil
 	}
+	acked := e.ackedNow() // what is confirmed while the slots are read isn't in what was read before
 	found, err := Find(ctx, e.cfg.Keys, leases)
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -82,7 +84,7 @@ func (e *Engine) watch(ctx context.Context) error {
 	if err := e.conclude(ctx, &found); err != nil {
 		return err
 	}
-	e.noteRollbacks(&found, leases)
+	e.noteRollbacks(&found, leases, acked)
 	e.mu.Lock()
 	first := !e.checked
 	e.checked = true
@@ -144,8 +146,16 @@ func (e *Engine) becomeNew(ctx context.Context) error {
 	return nil
 }
 
-// noteRollbacks warns of leases that show an older head of this device than they confirmed, and lets them have the newest again.
-func (e *Engine) noteRollbacks(found *Found, leases []transfer.Shards) {
+// ackedNow is what each lease has confirmed of this device's heads.
+func (e *Engine) ackedNow() map[model.LeaseID]uint64 {
+	e.publishing.Lock()
+	defer e.publishing.Unlock()
+	return maps.Clone(e.log.local.Acked)
+}
+
+// noteRollbacks warns of leases that show an older head of this device than they had confirmed before the slots were read, and lets them have the newest again.
+// publishing is held.
+func (e *Engine) noteRollbacks(found *Found, leases []transfer.Shards, confirmed map[model.LeaseID]uint64) {
 	own := map[model.LeaseID]uint64{}
 	for _, h := range found.Slots {
 		if h.Head.Device == e.log.head.Device {
@@ -158,7 +168,7 @@ func (e *Engine) noteRollbacks(found *Found, leases []transfer.Shards) {
 	}
 	for _, l := range leases {
 		info := l.Info()
-		acked := e.log.local.Acked[info.ID]
+		acked := min(confirmed[info.ID], e.log.local.Acked[info.ID]) // none when this has become a new device meanwhile
 		if silent[info.ID] || acked == 0 || own[info.ID] >= acked {
 			continue
 		}

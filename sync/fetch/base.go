@@ -15,6 +15,7 @@ const (
 	firstGrain = 256 << 10 // bytes of the first read-ahead; doubles each time
 	lastGrain  = 16 << 20
 	wholeFrom  = 4 << 20 // from this grain on read-ahead goes to the end of a pack
+	farEnd     = 1 << 62 // no content reaches this far: the index takes no extents beyond
 )
 
 // Base is the content of an inode as of a revision, with the read-ahead of who reads it. Safe for concurrent use.
@@ -159,7 +160,10 @@ func (b *Base) scan(off int64, fn func(from, to int64) bool) error {
 	if b.rev == 0 {
 		return nil
 	}
-	err := b.r.cat.extents(b.ino, b.rev, off, math.MaxInt64-off, func(e model.Extent) bool {
+	if off >= farEnd {
+		return nil
+	}
+	err := b.r.cat.extents(b.ino, b.rev, off, farEnd-off, func(e model.Extent) bool {
 		if e.IsHole() || e.Off+e.Len <= off {
 			return true
 		}

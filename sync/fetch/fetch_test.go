@@ -139,6 +139,9 @@ func (w *world) flush() {
 }
 
 func (w *world) extents(ino model.Ino, _ model.Rev, off, n int64, fn func(model.Extent) bool) error {
+	if off < 0 || n < 0 || off > 1<<62-n { // as the index does
+		return fmt.Errorf("extents of %d bytes at %d", n, off)
+	}
 	for _, e := range w.exts[ino] {
 		if e.Off+e.Len > off && e.Off < off+n && !fn(e) {
 			break
@@ -428,7 +431,7 @@ func TestHolesAndData(t *testing.T) {
 	r := w.reader(Options{})
 	b := r.Base(1, 5)
 	for _, c := range []struct{ off, data, hole int64 }{
-		{0, 1000, 0}, {1000, 1000, 1500}, {1499, 1499, 1500}, {1500, 3000, 1500}, {2500, 3000, 2500}, {3050, 3050, 3100}, {3100, math.MaxInt64, 3100},
+		{0, 1000, 0}, {1000, 1000, 1500}, {1499, 1499, 1500}, {1500, 3000, 1500}, {2500, 3000, 2500}, {3050, 3050, 3100}, {3100, math.MaxInt64, 3100}, {1 << 62, math.MaxInt64, 1 << 62},
 	} {
 		data, err := b.NextData(c.off)
 		check(t, err)
