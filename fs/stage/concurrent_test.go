@@ -232,3 +232,32 @@ func TestEvictSegments(t *testing.T) {
 		must(t, f.Close())
 	}
 }
+
+// A few dirty small contents don't keep many old segments from being used again.
+func TestMoveForward(t *testing.T) {
+	r := newRig(t, Options{})
+	for i := 0; i < 10; i++ {
+		f := r.file(model.Ino(2+i), nil, 0)
+		must(t, f.WriteAt(bg, pattern(byte(i), 3000), 0))
+		must(t, f.Close())
+		g := r.file(100, nil, 0) // fills the segment with what goes at once
+		for k := 0; k < 20; k++ {
+			must(t, g.WriteAt(bg, pattern(byte(k), 60_000), 0))
+		}
+		must(t, g.Close())
+	}
+	must(t, r.s.Drop(100))
+	for i := 0; i < 3; i++ {
+		r.checkpoint()
+	}
+	if n := len(r.s.segs.all()); n > 2 {
+		t.Errorf("%d segments are pinned by 30 kB", n)
+	}
+	r.boot = "boot-2"
+	r.reopen()
+	for i := 0; i < 10; i++ {
+		f := r.file(model.Ino(2+i), nil, 0)
+		wantBytes(t, f, pattern(byte(i), 3000))
+		must(t, f.Close())
+	}
+}

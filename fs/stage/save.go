@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/syndtr/goleveldb/leveldb"
 	lopt "github.com/syndtr/goleveldb/leveldb/opt"
@@ -61,6 +62,11 @@ func (n *node) needSync() bool {
 // Checkpoint makes durable, outside of the journal, all that the journal said about contents before this call: the replay may start from a
 // position that was taken before.
 func (s *Stage) Checkpoint() error {
+	if s.ready.Load() {
+		if err := s.moveForward(); err != nil && !errors.Is(err, syscall.ENOSPC) {
+			return fmt.Errorf("checkpoint stage: %w", err)
+		}
+	}
 	s.barrier()
 	s.saveMu.Lock()
 	defer s.saveMu.Unlock()
