@@ -161,7 +161,7 @@ func (e *Engine) putCopies(ctx context.Context, plain []byte, have []oplog.Copy)
 	for _, c := range have {
 		has[c.Lease] = true
 	}
-	ls, held, _ := e.providers()
+	ls, _, _ := e.providers()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	var last error
@@ -181,7 +181,7 @@ func (e *Engine) putCopies(ctx context.Context, plain []byte, have []oplog.Copy)
 		})
 	}
 	wg.Wait()
-	if n := e.copiesNeeded(held); len(out) < n {
+	if n := e.copiesNeeded(); len(out) < n {
 		return nil, fmt.Errorf("%d of the %d copies that a piece of the log needs: %w", len(out), n, errors.Join(ErrTooFewProviders, last))
 	}
 	return out, nil
@@ -197,7 +197,7 @@ func (e *Engine) putCopy(ctx context.Context, plain []byte, lease model.LeaseID)
 }
 
 // copiesNeeded is how many copies of a head or short segment must exist before it counts: one more than may be lost.
-func (e *Engine) copiesNeeded(held int) int { return e.spare() + 1 }
+func (e *Engine) copiesNeeded() int { return e.spare() + 1 }
 
 // readBlob writes the plaintext of a blob to w and returns an error unless its hash is the blob's.
 func readBlob(ctx context.Context, pool *transfer.Pool, id age.Identity, b *oplog.Blob, w io.Writer) error {

@@ -5,11 +5,13 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/cloudcoin/cloudcoin/sync/model"
 	"github.com/cloudcoin/cloudcoin/sync/oplog"
+	"github.com/cloudcoin/cloudcoin/sync/placement"
 	"github.com/cloudcoin/cloudcoin/sync/transfer"
 )
 
@@ -26,19 +28,19 @@ var errForeignHead = errors.New("the slot of this device holds a head that anoth
 
 // spreadHead puts the newest head to every live lease that lacks it, and returns when enough have it. publishing is held.
 func (e *Engine) spreadHead(ctx context.Context) error {
-	ls, held, _ := e.providers()
-	var mu sync.Mutex
+	ls, _, _ := e.providers()
+	have := 0
+	ls = slices.DeleteFunc(ls, func(l placement.Lease) bool {
+		acked := e.log.local.Acked[l.ID] == e.log.head.Counter
+		if acked {
+			have++
+		}
+		return acked || !l.Live
+	})
+	var mu sync.Mutex // guards have, errs and Acked
 	var wg sync.WaitGroup
 	var errs []error
-	have := 0
 	for _, l := range ls {
-		if e.log.local.Acked[l.ID] == e.log.head.Counter {
-			have++
-			continue
-		}
-		if !l.Live {
-			continue
-		}
 		wg.Go(func() {
 			err := e.putHead(ctx, l.ID)
 			mu.Lock()
@@ -58,7 +60,7 @@ func (e *Engine) spreadHead(ctx context.Context) error {
 		e.uncheck()
 		return err
 	}
-	if need := e.copiesNeeded(held); have < need {
+	if need := e.copiesNeeded(); have < need {
 		return fmt.Errorf("the newest head is on %d of the %d leases that it needs: %w", have, need, errors.Join(ErrTooFewProviders, err))
 	}
 	return nil
