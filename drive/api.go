@@ -44,6 +44,7 @@ func (d *Drive) routes() http.Handler {
 	answer("GET /v1/leases", func(*http.Request) (any, error) { return d.LeaseStatus(), nil })
 	answer("POST /v1/leases", func(r *http.Request) (any, error) { return d.AddLease(r.Context(), r.FormValue("code")) })
 	mux.HandleFunc("GET /v1/cat", d.apiCat)
+	profileRoutes(mux)
 	return mux
 }
 
@@ -109,7 +110,7 @@ func (d *Drive) apiUnmount(*http.Request) (any, error) {
 	quit := d.quit
 	d.mu.Unlock()
 	if quit == nil {
-		return nil, fmt.Errorf("no mount is %w in this process", ErrNotRunning)
+		return nil, fmt.Errorf("a mount is %w in this process", ErrNotRunning)
 	}
 	quit()
 	return done{}, nil

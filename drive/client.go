@@ -24,7 +24,7 @@ func Dial(home Home) (*Client, error) {
 	socket := home.Socket()
 	conn, err := dialSocket(context.Background(), socket)
 	if err != nil {
-		return nil, fmt.Errorf("no drive is %w in %s", ErrNotRunning, home.Dir)
+		return nil, fmt.Errorf("the drive of %s is %w", home.Dir, ErrNotRunning)
 	}
 	conn.Close()
 	return dialed(socket), nil
@@ -35,7 +35,7 @@ func DialNetwork(home Home) (*Client, error) {
 	socket := home.networkSocket()
 	conn, err := dialSocket(context.Background(), socket)
 	if err != nil {
-		return nil, fmt.Errorf("no local network is %w in %s", ErrNotRunning, home.Dir)
+		return nil, fmt.Errorf("the local network of %s is %w", home.Dir, ErrNotRunning)
 	}
 	conn.Close()
 	return dialed(socket), nil

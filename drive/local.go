@@ -195,20 +195,24 @@ func localProvider(ctx context.Context, network *localnet.Net, d *Drive, op, num
 	if err != nil {
 		return fmt.Errorf("%s provider-%d: %w", op, n, err)
 	}
-	if d != nil && op != "stop" {
-		return d.lookAgain(ctx, network.Providers()[n-1])
+	if d != nil {
+		return d.lookAgain(ctx, network.Providers()[n-1], op != "stop")
 	}
 	return nil
 }
 
-// lookAgain asks the leases of a provider that came back, so that what it holds counts again, and what it lost is rebuilt.
-func (d *Drive) lookAgain(ctx context.Context, p localnet.Provider) error {
+// lookAgain asks the leases of a provider that was stopped, came back or was wiped, so that status is true when the command returns: what it holds counts
+// again, and what it lost is being rebuilt. answers: silence is an error.
+func (d *Drive) lookAgain(ctx context.Context, p localnet.Provider, answers bool) error {
 	for _, s := range d.pool.Leases() {
 		if s.Info.URL != p.URL {
 			continue
 		}
-		if err := d.pool.Probe(ctx, s.Info.ID); err != nil {
+		if err := d.pool.Probe(ctx, s.Info.ID); err != nil && answers {
 			return fmt.Errorf("%s doesn't answer: %w", p.Name, err)
+		}
+		if err := d.engine.Look(ctx, s.Info.ID); err != nil {
+			return fmt.Errorf("look at %s: %w", p.Name, err)
 		}
 	}
 	d.engine.Leases()

@@ -28,6 +28,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -59,10 +60,11 @@ type Engine struct {
 
 	wakeUpload, wakePublish, wakeCare, wakeWatch, wakeSync signal
 
-	caring     sync.Mutex // held by repair, audits and garbage collection; before publishing
-	care       care       // guarded by caring
-	publishing sync.Mutex // held by what writes heads; before the packer's locks and mu
-	log        logState   // guarded by publishing
+	looking    atomic.Int32 // calls of Look that wait for caring
+	caring     sync.Mutex   // held by repair, audits and garbage collection; before publishing
+	care       care         // guarded by caring
+	publishing sync.Mutex   // held by what writes heads; before the packer's locks and mu
+	log        logState     // guarded by publishing
 
 	mu        sync.Mutex // the last of all locks
 	device    model.DeviceID
@@ -72,8 +74,9 @@ type Engine struct {
 	readOnly  string
 	checked   bool // the slots were read once: publishing may begin
 	waiting   string
-	publishes string // why publishing waits
-	syncing   int    // calls of Sync under way
+	publishes string    // why publishing waits
+	syncing   int       // calls of Sync under way
+	syncUpTo  model.Rev // highest revision that they wait for
 	syncers   map[chan struct{}]struct{}
 	warnings  map[string]*Warning
 	health    map[model.PackID]packHealth // of the catalogue

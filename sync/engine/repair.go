@@ -82,7 +82,7 @@ func (e *Engine) assess(each func(p *model.Pack, good int, rebuild, move []int))
 		return true
 	})
 	if err != nil {
-		return fmt.Errorf("read the catalogue: %w: %w", errFatal, err)
+		return fmt.Errorf("read the catalogue: %w", err)
 	}
 	e.mu.Lock()
 	e.health = health
@@ -121,12 +121,12 @@ func (e *Engine) repairPacks(ctx context.Context) (whole bool, err error) {
 	mended := 0
 	var errs []error
 	for _, s := range sick {
+		if e.looking.Load() > 0 {
+			return false, errors.Join(append(errs, e.assess(nil))...) // the rest goes on at once after it
+		}
 		ok, err := e.repairPack(ctx, s.id)
 		if ctx.Err() != nil {
 			return false, ctx.Err()
-		}
-		if errors.Is(err, errFatal) {
-			return false, err
 		}
 		if err != nil {
 			if errors.Is(err, transfer.ErrLost) {
@@ -166,7 +166,7 @@ func (e *Engine) repairPack(ctx context.Context, id model.PackID) (ok bool, err 
 		return true, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("read pack %s: %w: %w", id, errFatal, err)
+		return false, fmt.Errorf("read pack %s: %w", id, err)
 	}
 	good, moved, err := e.mend(ctx, &p, isBad)
 	if len(moved) > 0 {
@@ -176,7 +176,7 @@ func (e *Engine) repairPack(ctx context.Context, id model.PackID) (ok bool, err 
 		}
 		b.PutPack(&p)
 		if _, cerr := b.Commit(); cerr != nil {
-			return false, fmt.Errorf("record the repair of pack %s: %w: %w", id, errFatal, cerr)
+			return false, fmt.Errorf("record the repair of pack %s: %w", id, cerr)
 		}
 		e.packer.use.changed(id)
 		e.noteHealth(&p, good)
