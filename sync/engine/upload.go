@@ -22,6 +22,9 @@ const (
 	// restPoll is how often files are looked at that haven't come to rest; the wait doubles up to restPollMax while nothing happens.
 	restPoll    = 500 * time.Millisecond
 	restPollMax = 2 * time.Second
+	// scanShare bounds the part of the time that goes into looking: after a scan that took t, the next one waits scanShare × t, at most scanPause.
+	scanShare = 10
+	scanPause = time.Second
 	// retryFile is how long a file is left alone that could not be read.
 	retryFile = 30 * time.Second
 )
@@ -72,9 +75,6 @@ func (u *uploader) lane(ctx context.Context, in <-chan candidate) error {
 				return ctx.Err()
 			}
 			if err != nil {
-				if errors.Is(err, errFatal) {
-					return err
-				}
 				u.e.Warn(fmt.Sprintf("The content of %s could not be sent and stays on this machine; it is tried again: %v", u.e.pathOf(c.ino), err))
 			}
 			select {
@@ -100,8 +100,12 @@ const failedBit = model.Ino(1) << 63
 func (u *uploader) run(ctx context.Context) error {
 	poll := restPoll
 	for {
+		began := u.e.now()
 		more, waiting, err := u.scan(ctx)
 		if err != nil {
+			return err
+		}
+		if err := u.pause(ctx, u.e.now().Sub(began), more); err != nil {
 			return err
 		}
 		if !more && len(u.active) == 0 && u.e.isSyncing() {
@@ -136,8 +140,32 @@ func (u *uploader) run(ctx context.Context) error {
 	}
 }
 
-// waitActive waits until a lane is through with a file, or takes a large one.
+// pause keeps looking from being most of the work, since every file that changes or is done is a reason to look again: it only attends to the
+// lanes for a while after a scan that took long. It ends when the lanes run dry while a scan left files behind, or somebody waits.
+func (u *uploader) pause(ctx context.Context, took time.Duration, more bool) error {
+	share := time.Duration(scanShare)
+	if u.e.isSyncing() {
+		share = 1
+	}
+	until := u.e.now().Add(min(share*took, scanPause))
+	for {
+		d := until.Sub(u.e.now())
+		if d <= 0 || len(u.active) == 0 && (more || u.e.isSyncing()) {
+			return nil
+		}
+		if err := u.attend(ctx, d, nil); err != nil {
+			return err
+		}
+	}
+}
+
+// waitActive waits until a lane is through with a file, or takes a large one, or something changed.
 func (u *uploader) waitActive(ctx context.Context, d time.Duration) error {
+	return u.attend(ctx, d, u.e.wakeUpload.c)
+}
+
+// attend waits at most d, without end when d is negative, for a lane or for wake.
+func (u *uploader) attend(ctx context.Context, d time.Duration, wake <-chan struct{}) error {
 	var fires <-chan time.Time
 	if d >= 0 {
 		f, stop := u.e.cfg.Clock.Timer(max(d, 10*time.Millisecond))
@@ -153,7 +181,7 @@ func (u *uploader) waitActive(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-fires:
-	case <-u.e.wakeUpload.c:
+	case <-wake:
 	case large <- next:
 		u.queued = u.queued[1:]
 	case ino := <-u.done:
@@ -252,7 +280,7 @@ func (u *uploader) ready(ctx context.Context, ino model.Ino, rev model.Rev) (c c
 			known = now
 			u.since[ino] = now
 		}
-		force := u.e.isSyncing() || now.Sub(known) >= u.e.cfg.Freezing
+		force := rev <= u.e.syncedUpTo() || now.Sub(known) >= u.e.cfg.Freezing
 		if ok, err = u.e.cfg.Files.Freeze(ctx, ino, force); err != nil || !ok {
 			if err != nil && ctx.Err() == nil {
 				u.e.Warn(fmt.Sprintf("The content of %s could not be made final: %v", u.e.pathOf(ino), err))
@@ -292,7 +320,7 @@ func (e *Engine) uploadOne(ctx context.Context, c candidate) error {
 		return err
 	}
 	if job.cutDone() {
-		return e.commitFile(job)
+		return e.commitFile(ctx, job)
 	}
 	return nil
 }
