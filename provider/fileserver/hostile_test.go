@@ -210,7 +210,6 @@ func TestSlowAndCutBodies(t *testing.T) {
 
 func TestGarbage(t *testing.T) {
 	r := newRig(t, options{})
-	r.http.Config.MaxHeaderBytes = 16 << 10
 	for _, text := range []string{
 		"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "GET / HTTP/9.9\r\n\r\n", strings.Repeat("A", 100_000) + "\r\n\r\n",
 		"GET /v1/provider HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("y", 1<<20) + "\r\n\r\n", "PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",

@@ -89,7 +89,9 @@ func newRig(t testing.TB, o options) *rig {
 		MaxShard: o.max, Limits: o.limits, Now: r.clock.now, Random: rand.Reader, Logger: quiet,
 	})
 	must(t, err)
-	r.http = httptest.NewServer(r.server)
+	r.http = httptest.NewUnstartedServer(r.server)
+	r.http.Config.MaxHeaderBytes = 16 << 10
+	r.http.Start()
 	t.Cleanup(r.http.Close)
 	r.url = r.http.URL
 	return r

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -140,11 +141,7 @@ func (l *logFile) read(path string, apply func(body []byte) error) error {
 
 // clear overwrites everything from pos on by zeros, durably, if it isn't zero already.
 func (l *logFile) clear(b []byte, pos int) error {
-	dirty := false
-	for _, c := range b[pos:] {
-		dirty = dirty || c != 0
-	}
-	if dirty {
+	if len(bytes.TrimRight(b[pos:], "\x00")) > 0 {
 		if _, err := l.file.WriteAt(make([]byte, len(b)-pos), int64(pos)); err != nil {
 			return err
 		}
@@ -172,7 +169,8 @@ func parseRecord(b []byte) (body []byte, upTo int64, why string) {
 // highestDurable looks for whole records behind a bad one, at any offset, and returns the highest position that they call durable.
 func highestDurable(b []byte) int64 {
 	var high int64
-	for i := 0; i+headerSize <= len(b); i++ {
+	written := len(bytes.TrimRight(b, "\x00")) // a record may end in zeros, but begins before the last other byte
+	for i := 0; i < written && i+headerSize <= len(b); i++ {
 		if b[i] != 0 || b[i+1] > maxRecord>>16 { // the first byte of a length is always zero
 			continue
 		}
