@@ -71,7 +71,7 @@ func (e *Engine) auditLease(ctx context.Context, l transfer.Shards) error {
 			return !more
 		})
 		if err != nil {
-			return fmt.Errorf("read the catalogue: %w: %w", errFatal, err)
+			return fmt.Errorf("read the catalogue: %w", err)
 		}
 		if err := ask(); err != nil {
 			return err

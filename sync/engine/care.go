@@ -53,9 +53,6 @@ func (e *Engine) careLoop(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if errors.Is(err, errFatal) {
-			return err
-		}
 		if err != nil {
 			e.cfg.Logger.Warn("repair goes on later", "err", err)
 		}
@@ -138,7 +135,7 @@ func (e *Engine) markShards(id model.PackID, fn func(i int, s *model.Shard)) err
 	b.Local()
 	b.PutPack(&p)
 	if _, err := b.Commit(); err != nil {
-		return fmt.Errorf("note the state of pack %s: %w: %w", id, errFatal, err)
+		return fmt.Errorf("note the state of pack %s: %w", id, err)
 	}
 	e.packer.use.changed(id)
 	return nil

@@ -1,15 +1,31 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/cloudcoin/cloudcoin/sync/index"
 	"github.com/cloudcoin/cloudcoin/sync/model"
 )
 
-// errFatal marks errors after which the engine can't go on: the index is broken.
-var errFatal = errors.New("the local index can't be written")
+// insistEvery is the wait between tries of what must be written locally.
+const insistEvery = 5 * time.Second
+
+// insist does what must not fail once bytes are at the providers: a full local disk is waited for. The error is ctx's.
+func (e *Engine) insist(ctx context.Context, what string, fn func() error) error {
+	for {
+		err := fn()
+		if err == nil {
+			return nil
+		}
+		e.Warn(fmt.Sprintf("%s could not be written down on this machine, and is tried again: %v", what, err))
+		if err := e.wait(ctx, insistEvery); err != nil {
+			return err
+		}
+	}
+}
 
 // startJob notes that a content of the inode is on its way; committing tells so until the job ends.
 func (e *Engine) startJob(job *fileJob) {
@@ -23,9 +39,12 @@ func (e *Engine) endJob(job *fileJob) {
 	if e.jobs[job.ino] == job {
 		delete(e.jobs, job.ino)
 	}
+	last := len(e.jobs) == 0
 	e.mu.Unlock()
 	e.packer.use.release(job.packs()...)
-	e.wakeUpload.set()
+	if last { // there may be further revisions of the same inodes; until then the uploader polls
+		e.wakeUpload.set()
+	}
 }
 
 // dropJob gives a job up whose file could not be cut. Packs under way keep their chunks: the next try finds them.
@@ -49,14 +68,13 @@ func (e *Engine) committing(ino model.Ino) bool {
 }
 
 // commitFile records that the version of a job is stored: all its packs are.
-func (e *Engine) commitFile(job *fileJob) error {
+func (e *Engine) commitFile(ctx context.Context, job *fileJob) error {
 	defer e.endJob(job)
-	err := e.cfg.Files.Content(job.ino, func() error { return e.commitContent(job) })
-	if err != nil {
-		return fmt.Errorf("record that inode %d is stored: %w: %w", job.ino, errFatal, err)
-	}
+	err := e.insist(ctx, fmt.Sprintf("That %s is stored", e.pathOf(job.ino)), func() error {
+		return e.cfg.Files.Content(job.ino, func() error { return e.commitContent(job) })
+	})
 	e.wakePublish.set()
-	return nil
+	return err
 }
 
 // commitContent writes the new extents, lets every revision with this content point to them, and later contents rest on them.

@@ -215,7 +215,7 @@ func (k *killer) PutSlot(ctx context.Context, name string, s transfer.Slot) erro
 // The engine is stopped after each number of requests in turn, with answers lost, and started again over what it left. Everything ends stored, what is
 // found at the providers meanwhile is always a whole state, and the restarted device doesn't take itself for a copy.
 func TestKilledAtEveryRequest(t *testing.T) {
-	for step := int64(1); step < 60; step += 3 {
+	for step := int64(1); step < 60; step += 5 {
 		t.Run(fmt.Sprint(step), func(t *testing.T) { killedAt(t, step) })
 	}
 }

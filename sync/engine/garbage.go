@@ -170,7 +170,7 @@ func (e *Engine) commitDrop(ctx context.Context, b *index.Batch, shards []model.
 	if err != nil {
 		e.log.local.Trash = e.log.local.Trash[:len(e.log.local.Trash)-1]
 		e.publishing.Unlock()
-		return fmt.Errorf("record that packs are gone: %w: %w", errFatal, err)
+		return fmt.Errorf("record that packs are gone: %w", err)
 	}
 	e.publishing.Unlock()
 	_, err = e.publish(ctx, false)
@@ -363,7 +363,7 @@ func (e *Engine) emptyTrash(ctx context.Context) error {
 		return err
 	}
 	if _, err := b.Commit(); err != nil {
-		return fmt.Errorf("note what was deleted: %w: %w", errFatal, err)
+		return fmt.Errorf("note what was deleted: %w", err)
 	}
 	return errors.Join(errs...)
 }

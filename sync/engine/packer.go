@@ -174,16 +174,19 @@ func (p *packer) store(ctx context.Context, batch *packBatch) error {
 	if err != nil {
 		return fmt.Errorf("store a pack: %w", err)
 	}
-	b := p.e.cfg.Index.Begin()
-	b.PutPack(&pk)
-	for _, en := range entries {
-		b.PutChunk(model.Chunk{ID: en.ID, Len: en.Len, Pack: pk.ID, Off: en.Off})
-	}
 	p.use.hold(pk.ID) // until the files that wait are committed: nothing names these chunks yet
 	defer p.use.release(pk.ID)
-	if _, err := b.Commit(); err != nil {
-		p.e.abandon(&pk)
-		return fmt.Errorf("catalogue pack %s: %w", pk.ID, err)
+	err = p.e.insist(ctx, "A pack", func() error {
+		b := p.e.cfg.Index.Begin()
+		b.PutPack(&pk)
+		for _, en := range entries {
+			b.PutChunk(model.Chunk{ID: en.ID, Len: en.Len, Pack: pk.ID, Off: en.Off})
+		}
+		_, err := b.Commit()
+		return err
+	})
+	if err != nil {
+		return err // the sweep finds its shards
 	}
 	p.e.noteHealth(&pk, goodShards(&pk))
 	p.mu.Lock()
@@ -200,7 +203,7 @@ func (p *packer) store(ctx context.Context, batch *packBatch) error {
 	}
 	p.mu.Unlock()
 	for _, job := range done {
-		if err := p.e.commitFile(job); err != nil {
+		if err := p.e.commitFile(ctx, job); err != nil {
 			return err
 		}
 	}

@@ -27,17 +27,17 @@ var errReplan = errors.New("the index changed meanwhile")
 // publishLoop publishes whenever something may be, at most every Config.Publishing, at once for Sync.
 func (e *Engine) publishLoop(ctx context.Context) error {
 	last := e.now().Add(-e.cfg.Publishing)
-	retry := time.Duration(-1)
+	retry, took := time.Duration(-1), time.Duration(0)
 	for {
 		if err := e.wait(ctx, retry, e.wakePublish); err != nil {
 			return err
 		}
-		for !e.isSyncing() {
-			d := e.cfg.Publishing - e.now().Sub(last)
+		for !e.publishNow() {
+			d := max(e.cfg.Publishing, 4*took) - e.now().Sub(last)
 			if d <= 0 {
 				break
 			}
-			if err := e.wait(ctx, d, e.wakeSync); err != nil {
+			if err := e.wait(ctx, d, e.wakeSync, e.wakePublish); err != nil {
 				return err
 			}
 		}
@@ -45,13 +45,13 @@ func (e *Engine) publishLoop(ctx context.Context) error {
 		if e.isReadOnly() || !e.wasChecked() {
 			continue
 		}
+		began := e.now()
 		_, err := e.publish(ctx, false)
 		last = e.now()
+		took = last.Sub(began)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.Is(err, errFatal):
-			return err
 		case err != nil:
 			e.notePublishError(err)
 			retry = publishRetry
@@ -60,6 +60,20 @@ func (e *Engine) publishLoop(ctx context.Context) error {
 		}
 		e.wakeSyncers()
 	}
+}
+
+// publishNow tells whether a Sync waits for nothing but a publication.
+func (e *Engine) publishNow() bool {
+	upTo := e.syncedUpTo()
+	if upTo == 0 {
+		return false
+	}
+	now := true
+	err := e.cfg.Index.Staged(func(_ model.Ino, rev model.Rev, _ uint64) bool {
+		now = rev > upTo
+		return false
+	})
+	return now || err != nil
 }
 
 // publish writes what may be seen into a segment and a head. It returns how many groups it published.
@@ -207,7 +221,7 @@ func (e *Engine) publishHead(ctx context.Context, head oplog.Head, revs []model.
 		return err
 	}
 	if _, err := b.Commit(); err != nil {
-		return fmt.Errorf("write the newest head: %w: %w", errFatal, err)
+		return fmt.Errorf("write the newest head: %w", err)
 	}
 	if err := e.cfg.Index.Sync(ctx); err != nil {
 		return fmt.Errorf("write the newest head: %w", err)
@@ -234,7 +248,7 @@ func (e *Engine) settleOutbox(revs []model.Rev) error {
 			}
 		}
 		if _, err := b.Commit(); err != nil {
-			return fmt.Errorf("note what is published: %w: %w", errFatal, err)
+			return fmt.Errorf("note what is published: %w", err)
 		}
 		if len(revs) == 0 {
 			break

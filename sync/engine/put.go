@@ -108,6 +108,9 @@ func (e *Engine) putPack(ctx context.Context, s *pack.Sealed, kind model.PackKin
 	if err != nil {
 		return p, fmt.Errorf("place pack %s: %w: %w", p.ID, ErrTooFewProviders, err)
 	}
+	for _, v := range place.Violations {
+		e.Warn("The leases don't allow to spread data as it should be: " + v.String() + ".")
+	}
 	p.Shards = make([]model.Shard, len(shards))
 	for i := range p.Shards {
 		p.Shards[i] = model.Shard{ID: ids[i], Lease: place.Leases[i]}

@@ -3,6 +3,8 @@ package engine
 import (
 	"sort"
 	"time"
+
+	"github.com/cloudcoin/cloudcoin/sync/model"
 )
 
 // Status is what the engine knows of the drive's safety.
@@ -114,6 +116,13 @@ func (e *Engine) isSyncing() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.syncing > 0
+}
+
+// syncedUpTo is the highest revision that a Sync waits for: contents up to it are frozen whether they rest or not.
+func (e *Engine) syncedUpTo() model.Rev {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.syncUpTo
 }
 
 func (e *Engine) wasChecked() bool {

@@ -14,10 +14,13 @@ func (e *Engine) Sync(ctx context.Context) error {
 	upTo := e.cfg.Index.LastRev()
 	e.mu.Lock()
 	e.syncing++
+	e.syncUpTo = max(e.syncUpTo, upTo)
 	e.mu.Unlock()
 	defer func() {
 		e.mu.Lock()
-		e.syncing--
+		if e.syncing--; e.syncing == 0 {
+			e.syncUpTo = 0
+		}
 		e.mu.Unlock()
 	}()
 	done := e.addSyncer()

@@ -100,101 +100,73 @@ const failedBit = model.Ino(1) << 63
 func (u *uploader) run(ctx context.Context) error {
 	poll := restPoll
 	for {
-		began := u.e.now()
 		more, waiting, err := u.scan(ctx)
 		if err != nil {
 			return err
 		}
-		if err := u.pause(ctx, u.e.now().Sub(began), more); err != nil {
-			return err
-		}
-		if !more && len(u.active) == 0 && u.e.isSyncing() {
+		if !more && u.idle() && u.e.isSyncing() {
 			if err := u.e.packer.flush(ctx); err != nil {
 				return err
 			}
 		}
 		d := time.Duration(-1)
-		switch {
-		case more:
-			poll = restPoll
-			d = 0
-		case waiting:
+		if waiting {
 			d = poll
 			poll = min(2*poll, restPollMax)
 		}
-		if len(u.active) > 0 || len(u.queued) > 0 {
-			if err := u.waitActive(ctx, d); err != nil {
-				return err
-			}
-			continue
-		}
-		if d == 0 {
-			continue
-		}
-		if err := u.e.wait(ctx, d, u.e.wakeUpload); err != nil {
+		woken, err := u.pause(ctx, d, more)
+		if err != nil {
 			return err
 		}
-		if d < 0 {
+		if woken {
 			poll = restPoll
 		}
 	}
 }
 
-// pause keeps looking from being most of the work, since every file that changes or is done is a reason to look again: it only attends to the
-// lanes for a while after a scan that took long. It ends when the lanes run dry while a scan left files behind, or somebody waits.
-func (u *uploader) pause(ctx context.Context, took time.Duration, more bool) error {
-	share := time.Duration(scanShare)
-	if u.e.isSyncing() {
-		share = 1
-	}
-	until := u.e.now().Add(min(share*took, scanPause))
-	for {
-		d := until.Sub(u.e.now())
-		if d <= 0 || len(u.active) == 0 && (more || u.e.isSyncing()) {
-			return nil
-		}
-		if err := u.attend(ctx, d, nil); err != nil {
-			return err
-		}
-	}
-}
+func (u *uploader) idle() bool { return len(u.active) == 0 && len(u.queued) == 0 }
 
-// waitActive waits until a lane is through with a file, or takes a large one, or something changed.
-func (u *uploader) waitActive(ctx context.Context, d time.Duration) error {
-	return u.attend(ctx, d, u.e.wakeUpload.c)
-}
-
-// attend waits at most d, without end when d is negative, for a lane or for wake.
-func (u *uploader) attend(ctx context.Context, d time.Duration, wake <-chan struct{}) error {
+// pause serves the lanes until it is time to scan again: after d, when somebody says so (not at once: what was just written has yet to
+// rest), when half of what was found is through and there is more, or when the lanes are idle.
+func (u *uploader) pause(ctx context.Context, d time.Duration, more bool) (woken bool, err error) {
+	began := u.e.now()
+	busy := !u.idle()
 	var fires <-chan time.Time
+	stop := func() {}
+	defer func() { stop() }()
+	arm := func(d time.Duration) {
+		stop()
+		fires, stop = u.e.cfg.Clock.Timer(d)
+	}
 	if d >= 0 {
-		f, stop := u.e.cfg.Clock.Timer(max(d, 10*time.Millisecond))
-		defer stop()
-		fires = f
-	}
-	var large chan candidate
-	var next candidate
-	if len(u.queued) > 0 {
-		large, next = u.large, u.queued[0]
-	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-fires:
-	case <-wake:
-	case large <- next:
-		u.queued = u.queued[1:]
-	case ino := <-u.done:
-		u.finished(ino)
+		arm(d)
 	}
 	for {
+		if more && len(u.active) <= scanBatch/2 || busy && u.idle() {
+			return true, nil
+		}
+		var large chan candidate
+		var next candidate
+		if len(u.queued) > 0 {
+			large, next = u.large, u.queued[0]
+		}
 		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-fires:
+			return woken, nil
+		case <-u.e.wakeUpload.c:
+			woken = true
+			rest := restPoll - u.e.now().Sub(began)
+			if u.e.isSyncing() || rest <= 0 {
+				return true, nil
+			}
+			arm(rest)
+		case large <- next:
+			u.queued = u.queued[1:]
 		case ino := <-u.done:
 			u.finished(ino)
-			continue
-		default:
 		}
-		return nil
 	}
 }
 
@@ -210,7 +182,7 @@ func (u *uploader) finished(ino model.Ino) {
 // scan takes staged revisions that are ready, the oldest of each inode. more: there are others; waiting: some aren't ready.
 func (u *uploader) scan(ctx context.Context) (more, waiting bool, err error) {
 	if u.e.isReadOnly() || len(u.active) >= scanBatch {
-		return false, len(u.active) > 0, nil
+		return !u.e.isReadOnly(), false, nil
 	}
 	now := u.e.now()
 	type entry struct {
@@ -222,6 +194,7 @@ func (u *uploader) scan(ctx context.Context) (more, waiting bool, err error) {
 	seen := map[model.Ino]bool{} // only the oldest revision of each
 	err = u.e.cfg.Index.Staged(func(ino model.Ino, rev model.Rev, version uint64) bool {
 		if seen[ino] || u.active[ino] || u.e.committing(ino) {
+			waiting = waiting || !seen[ino] && !u.active[ino]
 			return true
 		}
 		seen[ino] = true
