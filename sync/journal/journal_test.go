@@ -459,6 +459,36 @@ func TestFailedSyncIsFatal(t *testing.T) {
 	}
 }
 
+// A disk without room for the head doesn't end the journal's life: what was synced is durable, and the head follows when there is room.
+func TestNoRoomForTheHead(t *testing.T) {
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	j, _ := open(t, dir, small)
+	if err := os.Symlink("/dev/full", filepath.Join(dir, headName+".tmp")); err != nil { // removed with the first try
+		t.Fatal(err)
+	}
+	recs := fill(t, j, 0, 30, func(int) int { return 4000 })
+	last := recs[len(recs)-1].ref
+	if err := j.Sync(context.Background(), last.LSN); err != nil || j.Durable() < last.LSN {
+		t.Fatal(j.Durable(), err)
+	}
+	if h, err := j.readHead(); err != nil || h.segment >= last.Segment {
+		t.Fatal("the head was written: the test tests nothing", h.segment, err)
+	}
+	ref, err := j.Append(1, []byte("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Sync(context.Background(), ref.LSN); err != nil {
+		t.Fatal(err)
+	}
+	if h, err := j.readHead(); err != nil || h.segment != ref.Segment {
+		t.Fatal(h.segment, err)
+	}
+}
+
 func TestVerifyFindsDamageInOldRecords(t *testing.T) {
 	dir := t.TempDir()
 	j, _ := open(t, dir, small)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"syscall"
 )
 
 // syncState lets one caller flush for all who wait.
@@ -70,6 +71,11 @@ func (j *Journal) flush() error {
 	newest := dirty[len(dirty)-1].num
 	if err == nil && newest > j.headSeg {
 		err = j.noteSegment(newest)
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			// The records are durable all the same; only the loss of this segment would not be noticed. The next flush tries again.
+			j.log.Warn("journal: no room to note a new segment", "segment", newest, "err", err)
+			err = nil
+		}
 	}
 
 	j.mu.Lock()
