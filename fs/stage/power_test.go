@@ -151,11 +151,11 @@ func (x *durableFile) settled(now []byte) {
 func TestPowerCut(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		r := &rig{t: t, home: t.TempDir(), boot: "boot-0", opt: Options{IdleNodes: 1}}
-		r.open()
-		defer func() { r.abandon(); os.RemoveAll(r.home) }()
 		d := &disk{dir: t.TempDir(), have: map[string]string{}, home: r.home}
 		defer os.RemoveAll(d.dir)
-		d.watch(r.s)
+		r.hook = d.watch
+		r.open()
+		defer func() { r.abandon(); os.RemoveAll(r.home) }()
 		files := map[model.Ino]*durableFile{}
 		n := rapid.IntRange(5, 50).Draw(rt, "steps")
 		for i := 0; i < n; i++ {
@@ -231,7 +231,6 @@ func TestPowerCut(t *testing.T) {
 				r.home, r.boot = to, fmt.Sprintf("boot-%d", i+1)
 				d.home, d.have = to, map[string]string{}
 				r.open()
-				d.watch(r.s)
 				for ino, x := range files {
 					f, err := r.s.Open(ino, &memBase{b: x.stored}, int64(len(x.stored)))
 					must(rt, err)
@@ -253,8 +252,12 @@ func TestPowerCut(t *testing.T) {
 					rel, err := filepath.Rel(to, name)
 					must(rt, err)
 					keep := filepath.Join(d.dir, strings.ReplaceAll(rel, "/", "-"))
-					must(rt, copySparse(name, keep))
-					d.have[rel] = keep
+					d.mu.Lock()
+					if d.have[rel] == "" {
+						must(rt, copySparse(name, keep))
+						d.have[rel] = keep
+					}
+					d.mu.Unlock()
 				}
 				if len(r.s.Damaged()) > 0 {
 					rt.Fatalf("a power cut is taken for damage: %v", r.s.Damaged())

@@ -23,6 +23,7 @@ type rig struct {
 	home string
 	boot string
 	opt  Options
+	hook func(*Stage) // before anything happens
 	j    *journal.Journal
 	s    *Stage
 }
@@ -58,6 +59,9 @@ func (r *rig) open() {
 	must(r.t, err)
 	r.s, err = Open(filepath.Join(r.home, "stage"), r.j, r.opt)
 	must(r.t, err)
+	if r.hook != nil {
+		r.hook(r.s)
+	}
 	must(r.t, r.j.Replay(func(rec journal.Record) error {
 		if rec.Kind < journal.FirstStageKind {
 			return nil
