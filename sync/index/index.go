@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -131,6 +132,9 @@ func Open(dir string, j *journal.Journal, o Options) (*Index, error) {
 	}
 	if x.log == nil {
 		x.log = slog.New(slog.DiscardHandler)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil { // leveldb would make it for everybody to read
+		return nil, fmt.Errorf("open the index in %s: %w", dir, err)
 	}
 	st, err := storage.OpenFile(dir, false)
 	if err != nil {
