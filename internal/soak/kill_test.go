@@ -30,15 +30,11 @@ func TestSoakKillBazil(t *testing.T) { killTest(t, "bazil") }
 
 func killTest(t *testing.T, adapter string) {
 	rnd, seed := seeded(t)
-	d := session.New(bin, t.TempDir(), "--fuse", adapter)
+	d := session.New(bin, workDir(t), "--fuse", adapter)
+	defer clearAway(t, d)
 	if err := d.Start(timeout(t, time.Minute)); err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		if d.Running() {
-			_ = d.Kill() // the test has failed before
-		}
-	}()
 	team := newTeam(d.Mount, seed)
 	r := newRounds(t, 4, 60, 4)
 	kills := 0
@@ -48,6 +44,9 @@ func killTest(t *testing.T, adapter string) {
 			t.Fatalf("after kill %d: %v", kills+1, err)
 		}
 		team.check(t, kills+1)
+		if kills%20 == 19 {
+			t.Logf("%d kills, %d acknowledged operations so far", kills+1, team.ops())
+		}
 	}
 	finish(t, d)
 	t.Logf("%d kills, %d acknowledged operations, nothing lost", kills, team.ops())

@@ -11,8 +11,11 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/cloudcoin/cloudcoin/internal/bench/session"
 )
 
 var bin string
@@ -71,6 +74,44 @@ func seeded(t *testing.T) (*rand.Rand, uint64) {
 	}
 	t.Logf("SOAK_SEED=%d", seed)
 	return rand.New(rand.NewPCG(seed, 1)), seed
+}
+
+// workDir is a folder for a test, which is kept when the test fails: its HOMEs are the evidence.
+func workDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "soak-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("kept for inspection: %s", dir)
+			return
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// clearAway ends a drive that a failed test left running, and takes its mount away.
+func clearAway(t *testing.T, d *session.Drive) {
+	t.Helper()
+	if d.Running() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if out, err := d.Run(ctx, "status"); err == nil {
+			t.Logf("status when the test ended:\n%s", out)
+		}
+		if err := d.Kill(); err != nil {
+			t.Error(err)
+		}
+		t.Logf("what the drive said:\n%s", d.Log())
+	}
+	if t.Failed() {
+		_ = syscall.Unmount(d.Mount, syscall.MNT_DETACH) // nothing may be mounted
+	}
 }
 
 func timeout(t *testing.T, d time.Duration) context.Context {

@@ -5,26 +5,33 @@ package load
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 )
 
 // State is what a writer knew at one moment.
 type State struct {
 	w     *Writer
-	files map[string]*file
+	names map[string]known
+}
+
+// known is what was known of one name.
+type known struct {
+	now, next *file
+	past      int // how many files had held the name before
 }
 
 // Snapshot is what the writer knows now: what it holds acknowledged must be on any disk that is cut off from now on.
 func (w *Writer) Snapshot() *State {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := &State{w: w, files: make(map[string]*file, len(w.files))}
-	for name, f := range w.files {
-		s.files[name] = f.clone()
+	s := &State{w: w, names: make(map[string]known, len(w.names))}
+	for name, e := range w.names {
+		k := known{now: e.now.clone(), past: len(e.past)}
+		if e.next != nil {
+			k.next = e.next.clone()
+		}
+		s.names[name] = k
 	}
 	return s
 }
@@ -33,170 +40,136 @@ func (w *Writer) Snapshot() *State {
 func (s *State) Check() error {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
-	if _, err := os.Stat(s.w.dir); os.IsNotExist(err) && len(s.files) == 0 {
-		return nil
-	}
-	names := slices.Collect(maps.Keys(s.w.files))
-	for name := range s.files {
-		if s.w.files[name] == nil {
-			names = append(names, name)
-		}
-	}
-	var errs []error
-	for _, name := range names {
-		if strings.HasSuffix(name, either) {
-			continue
-		}
-		if err := s.checkName(name); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(append(errs, s.strangers())...)
-}
-
-// checkName accepts what any of the files that held the name since the snapshot allows.
-func (s *State) checkName(name string) error {
-	path := filepath.Join(s.w.dir, name)
-	then, now := s.files[name], s.w.files[name]
-	var errs []error
-	candidates := []*file{
-		s.bounded(then, now), loose(now, then),
-		successor(s.bounded(s.files[name+either], s.w.files[name+either]), then), successor(loose(s.w.files[name+either], nil), then),
-	}
-	for _, c := range candidates {
-		if c == nil {
-			continue
-		}
-		err := c.check(path)
-		if err == nil {
-			return nil
-		}
-		errs = append(errs, err)
-	}
-	if len(errs) == 0 {
-		return nil
-	}
-	return errs[0]
-}
-
-// bounded is the file of the snapshot with what was written to it afterwards as possible.
-func (s *State) bounded(then, now *file) *file {
-	if then == nil {
-		return nil
-	}
-	c := then.clone()
-	if now == nil {
-		c.gone = true
-		return c
-	}
-	if now.id == then.id {
-		c.written, c.version = now.written, now.version
-		c.gone, c.goneAck = now.gone, then.goneAck
-		if then.goneAck {
-			c.gone = true
-		}
-		return c
-	}
-	// The name was taken over by another file; the old one may still be there.
-	c.gone = true
-	return c
-}
-
-// loose is a file that came after the snapshot: nothing of it was acknowledged then.
-func loose(now, then *file) *file {
-	if now == nil || then != nil && then.id == now.id {
-		return nil
-	}
-	c := now.clone()
-	c.durable, c.named, c.gone, c.goneAck = nil, false, true, false
-	if then != nil && then.named && !then.gone {
-		c.named, c.gone = true, false // one or the other must be there
-	}
-	return c
-}
-
-// successor is a file that was being renamed over another one: when the old name was acknowledged, one of the two must be there.
-func successor(c, old *file) *file {
-	if c == nil {
-		return nil
-	}
-	c = c.clone()
-	c.gone, c.goneAck = false, false
-	c.named = old != nil && old.named && !old.gone
-	return c
-}
-
-// strangers finds names that nobody ever made.
-func (s *State) strangers() error {
 	entries, err := os.ReadDir(s.w.dir)
-	if err != nil {
-		if os.IsNotExist(err) {
-			return nil
-		}
+	if err != nil && !os.IsNotExist(err) {
 		return err
 	}
+	there := map[string]bool{}
 	var errs []error
 	for _, e := range entries {
-		name := e.Name()
-		if s.w.files[name] == nil && s.files[name] == nil && !strings.HasPrefix(name, "tmp-") {
-			errs = append(errs, fmt.Errorf("%s/%s: nobody made this name", s.w.dir, name))
+		there[e.Name()] = true
+		if s.w.names[e.Name()] == nil && s.w.temps[e.Name()] == nil {
+			errs = append(errs, fmt.Errorf("%s/%s: nobody made this name", s.w.dir, e.Name()))
+		}
+	}
+	for name, e := range s.w.names {
+		e.seen = nil
+		if err := s.checkName(name, e, there[name]); err != nil {
+			errs = append(errs, fmt.Errorf("%s/%s: %w", s.w.dir, name, err))
+		}
+	}
+	for name, f := range s.w.temps {
+		if err := s.checkTemp(name, f); err != nil {
+			errs = append(errs, fmt.Errorf("%s/%s: %w", s.w.dir, name, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// Adopt takes the folder as it is now for the truth, after Check: the writer can go on from there.
+// checkName accepts what any of the files that held the name since the snapshot allows. It is gone only when it was not acknowledged, or its removal was begun.
+func (s *State) checkName(name string, e *entry, listed bool) error {
+	b, err := os.ReadFile(filepath.Join(s.w.dir, name))
+	k, old := s.names[name]
+	switch {
+	case os.IsNotExist(err) && listed:
+		return errors.New("the folder lists the name, and it can't be opened")
+	case os.IsNotExist(err):
+		if old && k.now.named && !e.now.gone {
+			return errors.New("the name was acknowledged and is gone")
+		}
+		return nil
+	case err != nil:
+		return err
+	case !listed:
+		return errors.New("the name can be opened, and its folder doesn't list it")
+	case old && k.now.goneAck:
+		return errors.New("its removal was acknowledged and it is there")
+	}
+	candidates := append([]*file(nil), e.past[k.past:]...)
+	candidates = append(candidates, e.now)
+	if e.next != nil {
+		candidates = append(candidates, e.next)
+	}
+	var first error
+	for _, c := range candidates {
+		err := c.check(b, k.must(c))
+		if err == nil {
+			e.seen = c
+			return nil
+		}
+		if first == nil || c.id == owner(b) {
+			first = err
+		}
+	}
+	return first
+}
+
+// must is what a file has to show at least: what was acknowledged by the snapshot, or, for one that took the name later, by its rename.
+func (k *known) must(f *file) floor {
+	switch {
+	case k.now != nil && k.now.id == f.id:
+		return k.now.acked
+	case k.next != nil && k.next.id == f.id:
+		return k.next.acked
+	}
+	return f.base
+}
+
+// checkTemp: a temporary file's name is never acknowledged, so it may be gone, and hold less; but nothing else.
+func (s *State) checkTemp(name string, f *file) error {
+	b, err := os.ReadFile(filepath.Join(s.w.dir, name))
+	if os.IsNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.check(b, floor{})
+}
+
+// Adopt takes the folder as Check has seen it for the truth, makes it durable and goes on from there.
 func (w *Writer) Adopt() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	found := map[string]*file{}
-	for name, f := range w.files {
-		if strings.HasSuffix(name, either) || strings.HasPrefix(name, "tmp-") {
-			continue
+	names := map[string]*entry{}
+	for name, e := range w.names {
+		if e.seen == nil {
+			continue // gone
 		}
-		got, err := w.adoptName(name, f)
+		kept, err := adoptFile(filepath.Join(w.dir, name), e.seen)
 		if err != nil {
 			return err
 		}
-		if got != nil {
-			found[name] = got
+		if kept {
+			names[name] = &entry{now: e.seen}
 		}
 	}
-	// Temporary files of a killed replace are of no use any more.
-	entries, err := os.ReadDir(w.dir)
-	if err != nil && !os.IsNotExist(err) {
+	for name := range w.temps { // of no use any more
+		if err := os.Remove(filepath.Join(w.dir, name)); err != nil && !os.IsNotExist(err) {
+			return err
+		}
+	}
+	w.names, w.temps = names, map[string]*file{}
+	if err := syncDir(w.dir); err != nil && !os.IsNotExist(err) {
 		return err
 	}
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), "tmp-") {
-			if err := os.Remove(filepath.Join(w.dir, e.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	w.files = found
 	return nil
 }
 
-func (w *Writer) adoptName(name string, f *file) (*file, error) {
-	path := filepath.Join(w.dir, name)
-	exists, err := f.adopt(path)
+// adoptFile makes a file durable as it is. An empty one is removed.
+func adoptFile(path string, f *file) (kept bool, err error) {
+	b, err := os.ReadFile(path)
 	if err != nil {
-		if alt := w.files[name+either]; alt != nil {
-			f = alt
-			exists, err = f.adopt(path)
-		}
+		return false, err
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	if len(b) == 0 {
+		return false, os.Remove(path)
 	}
-	if !exists || len(f.written) == 0 {
-		if exists {
-			return nil, os.Remove(path)
-		}
-		return nil, nil
+	if err := syncDir(path); err != nil {
+		return false, err
 	}
-	f.durable = nil
-	f.named = false
-	return f, nil
+	if err := f.adopt(b); err != nil {
+		return false, fmt.Errorf("%s changed after it was checked: %w", path, err)
+	}
+	return true, nil
 }

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 )
 
@@ -20,14 +19,23 @@ type Writer struct {
 	rnd *rand.Rand
 
 	mu     sync.Mutex
-	files  map[string]*file // by name
+	names  map[string]*entry
+	temps  map[string]*file // temporary files since the folder was adopted
 	nextID uint64
 	ops    int64
 }
 
+// entry is one name since the folder was adopted.
+type entry struct {
+	now  *file   // has the name
+	next *file   // is being renamed to it
+	past []*file // had it, oldest first
+	seen *file   // which of them Check has found
+}
+
 // NewWriter makes a writer for a folder, which is made by Run. seed makes it repeatable; id keeps its files apart from other writers'.
 func NewWriter(dir string, id, seed uint64) *Writer {
-	return &Writer{dir: dir, rnd: rand.New(rand.NewPCG(seed, id)), files: map[string]*file{}, nextID: id << 32}
+	return &Writer{dir: dir, rnd: rand.New(rand.NewPCG(seed, id)), names: map[string]*entry{}, temps: map[string]*file{}, nextID: id << 32}
 }
 
 // Ops counts acknowledged operations.
@@ -61,13 +69,15 @@ func (w *Writer) step() error {
 	switch n := w.rnd.IntN(100); {
 	case f == nil || n < 15:
 		return w.create()
-	case n < 45:
+	case n < 40:
 		return w.overwrite(name, f)
-	case n < 65:
+	case n < 55:
 		return w.extend(name, f)
-	case n < 85:
+	case n < 63:
+		return w.shorten(name, f)
+	case n < 83:
 		return w.replace(name)
-	case n < 92:
+	case n < 91:
 		return w.unlink(name, f)
 	default:
 		return w.unsynced(name, f)
@@ -79,21 +89,18 @@ func (w *Writer) pick() (string, *file) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	const few = 5
-	if len(w.files) < few {
-		return "", nil
-	}
-	names := make([]string, 0, len(w.files))
-	for name, f := range w.files {
-		if !f.gone && len(f.written) > 0 && !strings.HasSuffix(name, either) {
+	names := make([]string, 0, len(w.names))
+	for name, e := range w.names {
+		if !e.now.gone && len(e.now.written) > 0 {
 			names = append(names, name)
 		}
 	}
-	if len(names) == 0 {
+	if len(names) < few {
 		return "", nil
 	}
 	slices.Sort(names) // map order isn't repeatable
 	name := names[w.rnd.IntN(len(names))]
-	return name, w.files[name]
+	return name, w.names[name].now
 }
 
 // size draws a number of blocks: mostly small files, some of several MiB.
@@ -117,7 +124,7 @@ func (w *Writer) note(fn func()) {
 
 func (w *Writer) newFile() *file {
 	w.nextID++
-	return &file{id: w.nextID}
+	return newFile(w.nextID)
 }
 
 func (w *Writer) create() error {
@@ -125,7 +132,7 @@ func (w *Writer) create() error {
 	name := fmt.Sprintf("file-%d", f.id)
 	n := w.size()
 	var version uint64
-	w.note(func() { w.files[name] = f; version = f.wrote(0, n) })
+	w.note(func() { w.names[name] = &entry{now: f}; version = f.wrote(0, n) })
 	if err := w.write(name, os.O_CREATE|os.O_EXCL, f, version, 0, n); err != nil {
 		return err
 	}
@@ -168,20 +175,39 @@ func (w *Writer) extend(name string, f *file) error {
 	return w.write(name, 0, f, version, index, n)
 }
 
+// shorten cuts a file and fsyncs it.
+func (w *Writer) shorten(name string, f *file) error {
+	n := 1 + w.rnd.Int64N(int64(len(f.written)))
+	w.note(func() { f.cut(n) })
+	h, err := os.OpenFile(filepath.Join(w.dir, name), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	if err := h.Truncate(n * blockSize); err != nil {
+		return err
+	}
+	if err := h.Sync(); err != nil {
+		return err
+	}
+	w.note(f.synced)
+	return h.Close()
+}
+
 // replace is what careful programs do: a new file, fsync, rename over the old one, fsync of the folder.
 func (w *Writer) replace(name string) error {
 	f := w.newFile()
 	tmp := fmt.Sprintf("tmp-%d", f.id)
 	n := w.size()
 	var version uint64
-	w.note(func() { w.files[tmp] = f; version = f.wrote(0, n) })
+	w.note(func() { w.temps[tmp] = f; version = f.wrote(0, n) })
 	if err := w.write(tmp, os.O_CREATE|os.O_EXCL, f, version, 0, n); err != nil {
 		return err
 	}
-	// From here on either may be there under the name: check accepts both until the folder's fsync.
+	// From here on either may be there under the name, whole: Check accepts both until the folder's fsync.
 	w.note(func() {
-		f.gone = true // the temporary name goes
-		w.files[name+either] = f
+		f.base = f.acked
+		w.names[name].next = f
 	})
 	if err := os.Rename(filepath.Join(w.dir, tmp), filepath.Join(w.dir, name)); err != nil {
 		return err
@@ -190,16 +216,12 @@ func (w *Writer) replace(name string) error {
 		return err
 	}
 	w.note(func() {
-		delete(w.files, tmp)
-		delete(w.files, name+either)
-		f.gone, f.named = false, true
-		w.files[name] = f
+		e := w.names[name]
+		f.named = true
+		e.past, e.now, e.next = append(e.past, e.now), f, nil
 	})
 	return nil
 }
-
-// either marks, behind a name, the file that may have taken it.
-const either = "\x00new"
 
 func (w *Writer) unlink(name string, f *file) error {
 	w.note(func() { f.gone = true })
