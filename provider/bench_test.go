@@ -2,6 +2,7 @@ package provider
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
@@ -88,30 +89,39 @@ func newRequest(b *testing.B, method, url string, body []byte, header ...string)
 	return req
 }
 
-func benchRenter(b *testing.B) *renter {
+func benchRenter(b *testing.B, size int64) *renter {
 	b.Helper()
 	h := newHome(b, b.TempDir(), nil)
 	serve(b, h)
-	return newRenter(b, connect(b, h))
+	return newRenterOf(b, connect(b, h), size)
 }
 
+// putRequest sends shard n: its number, then zeros. Every shard is a new one, as it is in life.
+func putRequest(b *testing.B, url string, n int64, header ...string) *http.Request {
+	r := newRequest(b, "PUT", url, nil, header...)
+	r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(binary.BigEndian.AppendUint64(nil, uint64(n))), bytes.NewReader(benchRest)))
+	r.ContentLength = benchShard
+	return r
+}
+
+var benchRest = make([]byte, benchShard-8)
+
 func BenchmarkPut4MiB(b *testing.B) {
-	const kinds = 64
-	var bodies [kinds][]byte
-	var ids [kinds]merkle.Hash
-	for i := range bodies {
-		bodies[i] = bytes.Repeat([]byte{byte(i), 3, 5, 7}, benchShard/4)
-		ids[i] = merkle.Root(bodies[i])
-	}
 	b.Run("bare", func(b *testing.B) {
 		url := bareServer(b)
-		load(b, 8, benchShard, func(i int64) *http.Request { return newRequest(b, "PUT", url+"/x", bodies[i%kinds]) })
+		load(b, 8, benchShard, func(i int64) *http.Request { return putRequest(b, url+"/x", i) })
 	})
 	b.Run("ours", func(b *testing.B) {
-		r := benchRenter(b)
+		r := benchRenter(b, int64(b.N+1)*benchShard)
+		ids := make([]merkle.Hash, b.N+1)
+		for i := range ids {
+			h := merkle.NewHasher()
+			h.Write(binary.BigEndian.AppendUint64(nil, uint64(i))) //nolint:errcheck // never fails
+			h.Write(benchRest)                                     //nolint:errcheck // never fails
+			ids[i] = h.Sum()
+		}
 		load(b, 8, benchShard, func(i int64) *http.Request {
-			k := i % kinds
-			return newRequest(b, "PUT", r.lease.URL+r.path(ids[k]), bodies[k], "Authorization", "Bearer "+r.token)
+			return putRequest(b, r.lease.URL+r.path(ids[i]), i, "Authorization", "Bearer "+r.token)
 		})
 	})
 }
@@ -126,7 +136,7 @@ func benchGet(b *testing.B, inFlight int, each int64, header ...string) {
 		load(b, inFlight, each, func(int64) *http.Request { return newRequest(b, "GET", url+"/get", nil, header...) })
 	})
 	b.Run("ours", func(b *testing.B) {
-		r := benchRenter(b)
+		r := benchRenter(b, 1<<30)
 		url := r.lease.URL + r.path(r.put(make([]byte, benchShard)))
 		header := append([]string{"Authorization", "Bearer " + r.token}, header...)
 		load(b, inFlight, each, func(int64) *http.Request { return newRequest(b, "GET", url, nil, header...) })

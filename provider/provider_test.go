@@ -86,8 +86,13 @@ type renter struct {
 
 func newRenter(t testing.TB, o Operator) *renter {
 	t.Helper()
+	return newRenterOf(t, o, 1<<30)
+}
+
+func newRenterOf(t testing.TB, o Operator, size int64) *renter {
+	t.Helper()
 	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{42}, 32))
-	g, err := o.Grant(context.Background(), Ask{For: key.Public().(ed25519.PublicKey), Size: 1 << 30, Until: time.Now().Add(time.Hour)})
+	g, err := o.Grant(context.Background(), Ask{For: key.Public().(ed25519.PublicKey), Size: max(size, 1<<20), Until: time.Now().Add(time.Hour)})
 	must(t, err)
 	l, err := leasecode.Parse(g.Code)
 	must(t, err)
