@@ -25,7 +25,6 @@ type care struct {
 	missing   map[model.ShardID]bool      // pieces of the log that their lease lacks
 	collected time.Time
 	swept     map[model.ShardID]time.Time // shards that nothing names, and since when
-	booked    string                      // what the last lease book was made of
 }
 
 func newCare() care {

@@ -85,7 +85,7 @@ func (e *Engine) commitContent(job *fileJob) error {
 		case n.Content.Kind != model.ContentStaged:
 		case n.Content.Version == job.version:
 			stored = append(stored, n)
-		case n.Content.Version > job.version && n.Content.Rev == job.base:
+		case n.Content.Version > job.version:
 			later = append(later, n)
 		}
 		return true

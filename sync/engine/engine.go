@@ -63,6 +63,8 @@ type Engine struct {
 	looking    atomic.Int32 // calls of Look that wait for caring
 	caring     sync.Mutex   // held by repair, audits and garbage collection; before publishing
 	care       care         // guarded by caring
+	booking    sync.Mutex   // held while the lease book is written; guards booked; before mu
+	booked     string       // what the last lease book was made of
 	publishing sync.Mutex   // held by what writes heads; before the packer's locks and mu
 	log        logState     // guarded by publishing
 

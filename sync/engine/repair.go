@@ -386,6 +386,8 @@ func (e *Engine) refreshBooks(ctx context.Context) error {
 	if e.cfg.Book == nil {
 		return nil
 	}
+	e.booking.Lock()
+	defer e.booking.Unlock()
 	var sig bytes.Buffer
 	for _, l := range e.cfg.Book() {
 		fmt.Fprintf(&sig, "%s %s %d %d\n", l.ID, l.URL, l.Size, l.Until)
@@ -394,12 +396,12 @@ func (e *Engine) refreshBooks(ctx context.Context) error {
 		fmt.Fprintf(&sig, "%s %v\n", st.Info.ID, st.State.Live())
 	}
 	fmt.Fprintf(&sig, "%d", e.now().Unix()/int64(24*time.Hour/time.Second))
-	if sig.String() == e.care.booked {
+	if sig.String() == e.booked {
 		return nil
 	}
 	if err := e.putBooks(ctx); err != nil {
 		return fmt.Errorf("write the lease book: %w", err)
 	}
-	e.care.booked = sig.String()
+	e.booked = sig.String()
 	return nil
 }

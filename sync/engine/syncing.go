@@ -27,8 +27,12 @@ func (e *Engine) Sync(ctx context.Context) error {
 	defer e.removeSyncer(done)
 	for {
 		ok, err := e.isPublished(upTo)
-		if err != nil || ok {
+		if err != nil {
 			return err
+		}
+		if ok {
+			e.bookLeases(ctx)
+			return nil
 		}
 		e.mu.Lock()
 		readOnly := e.readOnly
@@ -48,6 +52,16 @@ func (e *Engine) Sync(ctx context.Context) error {
 			return ctx.Err()
 		case <-done:
 		}
+	}
+}
+
+// bookLeases lets every lease know the others, so that any one of them is enough for a recovery. Care tries again what goes wrong here.
+func (e *Engine) bookLeases(ctx context.Context) {
+	if e.isReadOnly() || !e.wasChecked() {
+		return
+	}
+	if err := e.refreshBooks(ctx); err != nil {
+		e.cfg.Logger.Warn("the lease book is written later", "err", err)
 	}
 }
 

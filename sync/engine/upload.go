@@ -267,21 +267,41 @@ func (u *uploader) ready(ctx context.Context, ino model.Ino, rev model.Rev) (c c
 		c, ok, err = u.e.oldestSettled(ino)
 		return c, ok, err
 	}
-	return candidate{ino: ino, rev: rev, version: n.Content.Version, size: n.Size, base: n.Content.Rev}, true, nil
+	return u.e.candidate(&n)
+}
+
+// candidate is a staged and frozen revision over what was stored before it. The contents of an inode are one line of extents, so that is
+// the highest revision that a record up to this one names.
+func (e *Engine) candidate(n *model.Inode) (c candidate, ok bool, err error) {
+	c = candidate{ino: n.Ino, rev: n.Rev, version: n.Content.Version, size: n.Size, base: n.Content.Rev}
+	err = e.cfg.Index.InodeRevs(n.Ino, func(m model.Inode) bool {
+		if m.Rev < n.Rev {
+			c.base = max(c.base, m.Content.Rev)
+		}
+		return m.Rev >= n.Rev || m.Content.Kind == model.ContentStaged
+	})
+	if err != nil {
+		return c, false, fmt.Errorf("read revisions of inode %d: %w", n.Ino, err)
+	}
+	return c, true, nil
 }
 
 // oldestSettled is the oldest staged and frozen revision of an inode.
 func (e *Engine) oldestSettled(ino model.Ino) (c candidate, ok bool, err error) {
+	var oldest model.Inode
 	err = e.cfg.Index.InodeRevs(ino, func(n model.Inode) bool {
 		if n.Content.Kind == model.ContentStaged && n.Content.Settled {
-			c, ok = candidate{ino: ino, rev: n.Rev, version: n.Content.Version, size: n.Size, base: n.Content.Rev}, true
+			oldest = n
 		}
 		return true
 	})
 	if err != nil {
 		return c, false, fmt.Errorf("read revisions of inode %d: %w", ino, err)
 	}
-	return c, ok, nil
+	if oldest.Ino == 0 {
+		return c, false, nil
+	}
+	return e.candidate(&oldest)
 }
 
 // uploadOne cuts one revision. It is committed when its last pack is stored, which may be later.

@@ -91,6 +91,7 @@ func (e *Engine) watch(ctx context.Context) error {
 	e.mu.Unlock()
 	if first {
 		e.wakePublish.set()
+		e.wakeCare.set()
 	}
 	return nil
 }
