@@ -21,7 +21,7 @@ func salvage(ctx context.Context, opt Options, from string, report *RecoveryRepo
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
 	s := &salvager{d: d, ctx: ctx, report: report, root: "Recovered " + opt.Clock().Local().Format("2006-01-02 15.04.05")}
-	if err := stage.Salvage(from, s.save); err != nil {
+	if err := stage.SalvageUnknown(from, s.known, s.save); err != nil {
 		return fmt.Errorf("save what %s had not sent: %w", from, err)
 	}
 	return d.fs.SyncAll(ctx)
@@ -33,6 +33,12 @@ type salvager struct {
 	report *RecoveryReport
 	root   string
 	made   map[string]vfs.NodeID // folders
+}
+
+// known tells whether the restored drive has a content, or a later one. What was sent in the last moments may not have been published.
+func (s *salvager) known(ino model.Ino, ctime int64) bool {
+	rec, err := s.d.index.Now().Inode(ino)
+	return err == nil && rec.Ctime >= ctime
 }
 
 // save writes one file into the tree.

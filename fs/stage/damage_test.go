@@ -86,6 +86,37 @@ func TestSalvageSound(t *testing.T) {
 	}
 }
 
+// A content that was stored is given only when nobody knows it: its folder may have been lost before a head named it.
+func TestSalvageUnknown(t *testing.T) {
+	r := newRig(t, Options{})
+	want := fill(t, r)
+	for _, ino := range []model.Ino{3, 4, 6} {
+		f := r.file(ino, nil, 0)
+		v, err := f.Freeze()
+		must(t, err)
+		must(t, f.Close())
+		must(t, r.s.Stored(ino, v))
+	}
+	must(t, r.j.Sync(bg, r.j.End()))
+	for _, saved := range []bool{false, true} {
+		if saved {
+			r.checkpoint()
+		}
+		home := t.TempDir()
+		must(t, copyTree(r.home, home))
+		got := map[model.Ino]bool{}
+		must(t, SalvageUnknown(home, func(ino model.Ino, ctime int64) bool { return ino == 4 && ctime == 1 }, func(f SalvagedFile) error {
+			b := make([]byte, f.Size)
+			_, err := f.ReadAt(bg, nil, b, 0)
+			got[f.Ino] = err == nil && bytes.Equal(b, want[f.Ino])
+			return nil
+		}))
+		if len(got) != 4 || !got[2] || !got[3] || !got[5] || !got[6] {
+			t.Errorf("saved %v: %v", saved, got)
+		}
+	}
+}
+
 // Any single file cut short, flipped or removed costs at most what it held, and it is said.
 func TestSalvageDamaged(t *testing.T) {
 	r := newRig(t, Options{})

@@ -70,6 +70,12 @@ func (f *SalvagedFile) DirtyRanges(fn func(off, n int64, hole bool) bool) {
 //
 // With the stage's map in order the answer is exact. Without it, contents may turn up that were removed or stored since.
 func Salvage(home string, fn func(SalvagedFile) error) error {
+	return SalvageUnknown(home, func(model.Ino, int64) bool { return true }, fn)
+}
+
+// SalvageUnknown also gives contents that were stored when known doesn't know them: their packs were at the providers, but the folder was lost
+// before a head named them. known is asked with the ctime of the content.
+func SalvageUnknown(home string, known func(ino model.Ino, ctime int64) bool, fn func(SalvagedFile) error) error {
 	s := &Stage{
 		dir: filepath.Join(home, "stage"), log: slog.New(slog.DiscardHandler),
 		nodes: make(map[model.Ino]*node), ghosts: make(map[*node]struct{}), damage: make(map[model.Ino]error),
@@ -89,7 +95,7 @@ func Salvage(home string, fn func(SalvagedFile) error) error {
 	if err != nil {
 		sv.general = append(sv.general, err.Error())
 	}
-	return sv.show(fn)
+	return sv.show(known, fn)
 }
 
 // salvageJournal reads bodies out of a damaged journal's folder; it takes no records.
@@ -234,11 +240,11 @@ func (sv *salvage) take(r journal.Record) error {
 	return nil
 }
 
-// show calls fn for the files with dirty content.
-func (sv *salvage) show(fn func(SalvagedFile) error) error {
+// show calls fn for the files with dirty content, and for those that were written here and aren't known.
+func (sv *salvage) show(known func(model.Ino, int64) bool, fn func(SalvagedFile) error) error {
 	var inos []model.Ino
 	for ino, n := range sv.s.nodes {
-		if n.dirty() {
+		if n.dirty() || n.version() != 0 && !known(ino, n.ctime) {
 			inos = append(inos, ino)
 		}
 	}
