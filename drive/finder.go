@@ -153,6 +153,9 @@ func (f *finder) unreachable(line string) {
 	}
 }
 
+// maxGranted bounds the leases that one provider may name, so that a hostile one can't crowd out those of all others.
+const maxGranted = 16
+
 // askProvider adds the leases that a provider lists for the drive's key.
 func (f *finder) askProvider(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
@@ -167,6 +170,10 @@ func (f *finder) askProvider(ctx context.Context, url string) error {
 	granted, err := lease.Leases(ctx, f.net(), url, info.Key, f.drive.keys.LeaseKey(info.Key), f.network)
 	if err != nil {
 		return err
+	}
+	if len(granted) > maxGranted {
+		f.problem(fmt.Sprintf("the provider at %s lists %d leases of this phrase; only the first %d are used", url, len(granted), maxGranted))
+		granted = granted[:maxGranted]
 	}
 	for _, g := range granted {
 		f.add(Lease{
