@@ -75,11 +75,18 @@ func (p *node) running() bool { return p.current() != nil }
 func (p *node) start(ctx context.Context) error {
 	p.op.Lock()
 	defer p.op.Unlock()
-	if p.running() {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
+	if proc := p.current(); proc != nil {
+		if homelock.Holder(p.home) != 0 {
+			return nil
+		}
+		select { // it let go of its folder: it is ending
+		case <-proc.gone:
+		case <-ctx.Done():
+			return fmt.Errorf("start %s: %w", p.name, context.Cause(ctx))
+		}
+	}
 	if _, err := os.Stat(filepath.Join(p.home, configName)); errors.Is(err, os.ErrNotExist) {
 		if _, err := p.command(ctx, "init", "--network", "local", "--name", p.name, "--listen", "127.0.0.1:0"); err != nil {
 			return err

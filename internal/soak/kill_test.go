@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/cloudcoin/cloudcoin/internal/bench/session"
+	"github.com/cloudcoin/cloudcoin/internal/homelock"
 	"github.com/cloudcoin/cloudcoin/internal/soak/load"
 )
 
@@ -48,7 +49,11 @@ func killTest(t *testing.T, adapter string) {
 			t.Logf("%d kills, %d acknowledged operations so far", kills+1, team.ops())
 		}
 	}
-	finish(t, d)
+	providers, err := d.Providers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	finish(t, d, providers)
 	t.Logf("%d kills, %d acknowledged operations, nothing lost", kills, team.ops())
 }
 
@@ -128,7 +133,21 @@ func killProvider(t *testing.T, d *session.Drive, n int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := os.ReadFile(filepath.Join(providers[n-1].Home, "lock"))
+	if err := syscall.Kill(providerPID(t, providers[n-1]), syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		t.Fatal(err)
+	}
+	for homelock.Holder(providers[n-1].Home) != 0 {
+		<-time.After(time.Millisecond)
+	}
+	if _, err := d.Run(timeout(t, time.Minute), "local", "provider", "start", strconv.Itoa(n)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// providerPID is the process that holds the HOME of a provider.
+func providerPID(t *testing.T, p session.Provider) int {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(p.Home, "lock"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,16 +155,11 @@ func killProvider(t *testing.T, d *session.Drive, n int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-		t.Fatal(err)
-	}
-	if _, err := d.Run(timeout(t, time.Minute), "local", "provider", "start", strconv.Itoa(n)); err != nil {
-		t.Fatal(err)
-	}
+	return pid
 }
 
 // finish lets everything be stored, then reads every shard at its provider: each that has a receipt must be there and right.
-func finish(t *testing.T, d *session.Drive) {
+func finish(t *testing.T, d *session.Drive, providers []session.Provider) {
 	t.Helper()
 	ctx := timeout(t, 3*time.Minute)
 	if _, err := d.Run(ctx, "sync", "--timeout", "2m"); err != nil {
@@ -153,10 +167,6 @@ func finish(t *testing.T, d *session.Drive) {
 	}
 	if out, err := d.Run(ctx, "doctor", "--read-data"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
-	}
-	providers, err := d.Providers()
-	if err != nil {
-		t.Fatal(err)
 	}
 	for _, p := range providers {
 		if out, err := exec.CommandContext(ctx, filepath.Join(bin, "ccprovider"), "scrub", "--home", p.Home).CombinedOutput(); err != nil {
