@@ -4,6 +4,7 @@ package mount
 
 import (
 	"math"
+	"strings"
 	"syscall"
 	"time"
 
@@ -171,7 +172,11 @@ func (b *bazil) handleAttr(req fuse.Request, h *fuse.Header) func() {
 		}
 		return done(req, errno, func() { r.Respond(&fuse.ListxattrResponse{Xattr: v}) })
 	case *fuse.SetxattrRequest:
-		return done(req, b.fs.SetXattr(background, c, node, r.Name, append([]byte(nil), r.Xattr...), r.Flags), r.Respond)
+		errno := b.fs.SetXattr(background, c, node, r.Name, append([]byte(nil), r.Xattr...), r.Flags)
+		if errno == 0 && strings.HasPrefix(r.Name, "system.posix_acl_") {
+			b.kernel().InvalInode(node, -1, 0) // the mode changed with it
+		}
+		return done(req, errno, r.Respond)
 	case *fuse.RemovexattrRequest:
 		return done(req, b.fs.RemoveXattr(background, c, node, r.Name), r.Respond)
 	case *fuse.StatfsRequest:
@@ -200,9 +205,6 @@ func (b *bazil) setattr(r *fuse.SetattrRequest, h *fuse.Header) func() {
 		Size:  int64(r.Size),
 		Atime: nanos(r.Atime), Mtime: nanos(r.Mtime), Ctime: nanos(r.Ctime),
 	})
-	if lateTimes(setValid(uint32(r.Valid)), errno) {
-		errno = 0
-	}
 	resp := &fuse.SetattrResponse{Attr: b.attr(&a, b.opt.AttrTimeout)}
 	return done(r, errno, func() { r.Respond(resp) })
 }

@@ -24,22 +24,17 @@ func flushPages(dir string) {
 	_ = unix.Syncfs(fd) // errors of single files were told to their writers
 }
 
-// force detaches a busy mount, writes its pages and aborts its connection.
-func (m *Mounted) force() error {
+// force writes the pages of a busy mount, aborts its connection and detaches it. Who isn't root can't abort where fusectl isn't mounted: the
+// connection lives on then until the last file is closed.
+func (m *Mounted) force(ctx context.Context) error {
 	control := m.controlDir()
-	fd, openErr := unix.Open(m.dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err := detach(m.dir); err != nil {
-		if openErr == nil {
-			unix.Close(fd)
-		}
+	flushWithin(ctx, m.dir)
+	err := unix.Unmount(m.dir, unix.MNT_FORCE|unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+	if !errors.Is(err, unix.EPERM) {
 		return err
 	}
-	if openErr == nil {
-		_ = unix.Syncfs(fd)
-		unix.Close(fd)
-	}
-	if m.endsWithin(busyEvery) {
-		return nil
+	if err := runHelper("-u", "-z", m.dir); err != nil || m.endsWithin(busyEvery) {
+		return err
 	}
 	return abortAt(control)
 }

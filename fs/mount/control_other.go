@@ -92,7 +92,7 @@ func runUmount(args ...string) error {
 
 func flushPages(string) {} // unmount does
 
-func (m *Mounted) force() error { return detach(m.dir) }
+func (m *Mounted) force(context.Context) error { return detach(m.dir) }
 
 func (m *Mounted) abort() {}
 

@@ -17,6 +17,7 @@ type goFuse struct {
 	fuse.RawFileSystem // answers ENOSYS to what isn't overridden: locks, ACCESS, IOCTL, so that the kernel stops asking
 	fs                 *vfs.FS
 	opt                Options
+	dir                string
 	server             *fuse.Server
 }
 
@@ -27,7 +28,7 @@ var (
 
 // dialGoFuse mounts and shakes hands with the kernel.
 func dialGoFuse(dir string, fs *vfs.FS, opt Options) (connection, error) {
-	g := &goFuse{RawFileSystem: fuse.NewDefaultRawFileSystem(), fs: fs, opt: opt}
+	g := &goFuse{RawFileSystem: fuse.NewDefaultRawFileSystem(), fs: fs, opt: opt, dir: dir}
 	point, release, err := goFusePoint(dir, opt)
 	if err != nil {
 		return nil, err
@@ -80,9 +81,8 @@ func (g *goFuse) serve() error {
 	return nil
 }
 
-// ready makes the kernel stop polling too: WaitMount asks once and the library answers ENOSYS. Otherwise a Go program that reads its
-// own mount could block all its processors in epoll_ctl.
-func (g *goFuse) ready() error { return goFuseReady(g.server) }
+// ready makes the kernel stop polling.
+func (g *goFuse) ready() error { return goFuseReady(g.server, g.dir) }
 
 func (g *goFuse) kernel() vfs.Kernel { return goFuseKernel{g.server} }
 

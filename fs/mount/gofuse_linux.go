@@ -32,7 +32,15 @@ func goFusePoint(dir string, opt Options) (point string, release func(), err err
 	return fmt.Sprintf("/dev/fd/%d", fd), release, nil
 }
 
-func goFuseReady(s *fuse.Server) error { return s.WaitMount() }
+// goFusePollName is the name that the library answers for itself. It polls it only where it mounted itself.
+const goFusePollName = ".go-fuse-epoll-hack"
+
+func goFuseReady(s *fuse.Server, dir string) error {
+	if err := s.WaitMount(); err != nil {
+		return err
+	}
+	return stopPolls(dir, goFusePollName)
+}
 
 // Statx tells the time of birth, which GETATTR doesn't.
 func (g *goFuse) Statx(_ <-chan struct{}, in *fuse.StatxIn, out *fuse.StatxOut) fuse.Status {

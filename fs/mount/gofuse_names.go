@@ -93,9 +93,6 @@ func (g *goFuse) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.A
 		Mtime: joinTime(in.Mtime, in.Mtimensec),
 		Ctime: joinTime(in.Ctime, in.Ctimensec),
 	})
-	if lateTimes(setValid(in.Valid), errno) {
-		return fuse.OK
-	}
 	return g.attr(out, &a, fuse.Status(errno))
 }
 

@@ -21,7 +21,8 @@ func goFusePoint(dir string, _ Options) (point string, release func(), err error
 	return dir, func() { _ = detach(dir) }, nil
 }
 
-func goFuseReady(s *fuse.Server) error { return s.WaitMount() }
+// goFuseReady: the library mounted itself, and makes the kernel stop polling.
+func goFuseReady(s *fuse.Server, _ string) error { return s.WaitMount() }
 
 // openFlags translates flags of open(2) to those of vfs.
 func openFlags(f uint32) uint32 {

@@ -18,6 +18,7 @@ import (
 	"github.com/cloudcoin/cloudcoin/fs/mount"
 	"github.com/cloudcoin/cloudcoin/fs/mount/posixtest"
 	"github.com/cloudcoin/cloudcoin/internal/treecmp"
+	"github.com/cloudcoin/cloudcoin/sync/model"
 )
 
 // adapters runs a test for each adapter.
@@ -249,7 +250,7 @@ func TestChangesBehindTheKernel(t *testing.T) {
 		writeFile(t, gone, "deleted later")
 		check(t, d.fs.SyncAll(ctx))
 		for _, name := range []string{"f", "gone"} {
-			rec, err := d.fs.Resolve(name, 0)
+			rec, err := d.fs.Resolve(name, model.MaxRev)
 			check(t, err)
 			if _, err := d.fs.Freeze(ctx, rec.Ino, true); err != nil {
 				t.Fatal(err)

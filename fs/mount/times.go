@@ -2,12 +2,6 @@
 
 package mount
 
-import (
-	"syscall"
-
-	"github.com/cloudcoin/cloudcoin/fs/vfs"
-)
-
 // splitTime takes nanoseconds since 1970 apart. Times before 1970 have negative seconds and, as POSIX wants, positive nanoseconds.
 func splitTime(ns int64) (sec uint64, nsec uint32) {
 	s, n := ns/1e9, ns%1e9
@@ -21,10 +15,4 @@ func splitTime(ns int64) (sec uint64, nsec uint32) {
 func joinTime(sec uint64, nsec uint32) int64 {
 	const limit = int64(1<<63-1)/1e9 - 1
 	return min(max(int64(sec), -limit), limit)*1e9 + int64(nsec)
-}
-
-// lateTimes tells whether a SETATTR that failed is only the kernel's writeback cache telling mtime and ctime of an inode that lost its last
-// name meanwhile. An error would be kept by the kernel and given to the next syncfs(2) of anybody.
-func lateTimes(valid vfs.Set, errno syscall.Errno) bool {
-	return errno == syscall.ESTALE && valid&^(vfs.SetMtime|vfs.SetCtime) == 0
 }

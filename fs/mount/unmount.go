@@ -35,7 +35,9 @@ func (m *Mounted) Unmount(ctx context.Context) error {
 		return fmt.Errorf("unmount %s: %w", m.dir, err)
 	}
 	m.opt.Logger.Warn("the mount is busy: detaching it, programs that hold files there lose them", "dir", m.dir)
-	if err := m.force(); err != nil {
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), endPatience)
+	defer cancel()
+	if err := m.force(last); err != nil {
 		return fmt.Errorf("unmount %s: %w", m.dir, err)
 	}
 	return m.awaitEnd()
