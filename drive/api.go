@@ -41,7 +41,7 @@ func (d *Drive) routes() http.Handler {
 	answer("POST /v1/doctor", d.apiDoctor)
 	answer("GET /v1/packs", func(*http.Request) (any, error) { return d.Packs() })
 	answer("POST /v1/packs/{pack}/export", d.apiExport)
-	answer("GET /v1/leases", func(*http.Request) (any, error) { return d.LeaseStatus(), nil })
+	answer("GET /v1/leases", func(r *http.Request) (any, error) { return d.Leases(r.Context()), nil })
 	answer("POST /v1/leases", func(r *http.Request) (any, error) { return d.AddLease(r.Context(), r.FormValue("code")) })
 	mux.HandleFunc("GET /v1/cat", d.apiCat)
 	profileRoutes(mux)

@@ -11,8 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
-
-	"github.com/cloudcoin/cloudcoin/internal/homelock"
 )
 
 // backgroundEnv tells a process that it is the background part of a mount; descriptor 3 is then the pipe on which it tells that it is ready.
@@ -30,8 +28,14 @@ func StartBackground(ctx context.Context, opt Options, mo MountOptions) error {
 	if _, err := opt.Home.Config(); err != nil {
 		return err
 	}
-	if pid := homelock.Holder(opt.Home.Dir); pid != 0 {
-		return &homelock.HeldError{Home: opt.Home.Dir, PID: pid}
+	if opt.Home.busy() { // told here, not in the log
+		lock, err := opt.Home.acquire(ctx)
+		if err != nil {
+			return err
+		}
+		if err := lock.Release(); err != nil {
+			return err
+		}
 	}
 	log, err := os.OpenFile(opt.Home.path("ccdrive.log"), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {

@@ -111,7 +111,7 @@ func Open(ctx context.Context, opt Options) (_ *Drive, err error) {
 	if _, err := opt.Home.Config(); err != nil {
 		return nil, err
 	}
-	lock, err := homelock.Acquire(opt.Home.Dir)
+	lock, err := opt.Home.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}

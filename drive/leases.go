@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/cloudcoin/cloudcoin/crypto/leasecode"
@@ -159,6 +160,28 @@ func (d *Drive) bookLeases() []oplog.BookLease {
 		})
 	}
 	return out
+}
+
+// leasesWait is how long leases are waited for that were never asked.
+const leasesWait = 5 * time.Second
+
+// Leases lists the leases; those that were not asked yet since the start are asked now.
+func (d *Drive) Leases(ctx context.Context) []LeaseStatus {
+	ctx, cancel := context.WithTimeout(ctx, leasesWait)
+	defer cancel()
+	var asked sync.WaitGroup
+	for _, s := range d.pool.Leases() {
+		if s.State != transfer.StateNew {
+			continue
+		}
+		asked.Go(func() {
+			if err := d.pool.Probe(ctx, s.Info.ID); err != nil {
+				d.opt.Logger.Debug("a lease doesn't answer", "lease", s.Info.ID, "err", err) // its state says so
+			}
+		})
+	}
+	asked.Wait()
+	return d.LeaseStatus()
 }
 
 // LeaseStatus lists the leases with what is known of them now.

@@ -118,6 +118,9 @@ func (a *app) withDrive(ctx context.Context, fn func(*drive.Client) error) (err 
 	}
 	d, err := drive.Open(ctx, opt)
 	if err != nil {
+		if client, derr := drive.Dial(opt.Home); derr == nil {
+			return fn(client) // it has come up meanwhile
+		}
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()

@@ -39,14 +39,14 @@ func TestTwoProvidersStopped(t *testing.T) {
 	for i, p := range pairs {
 		cc(t, d, "local", "provider", "stop", p[0])
 		cc(t, d, "local", "provider", "stop", p[1])
-		cc(t, d, "evict")
+		forget(t, d)
 		compare(t, outside, inside)
 		written := filepath.Join(d.Mount, fmt.Sprintf("written while two were gone %d", i))
 		write(t, written, "still works")
 		cc(t, d, "sync", "--timeout", "2m")
 		cc(t, d, "local", "provider", "start", p[0])
 		cc(t, d, "local", "provider", "start", p[1])
-		cc(t, d, "evict")
+		forget(t, d)
 		if got := read(t, written); got != "still works" {
 			t.Fatalf("read %q", got)
 		}
@@ -60,7 +60,7 @@ func TestTwoProvidersWiped(t *testing.T) {
 	for _, p := range pairs {
 		cc(t, d, "local", "provider", "wipe", p[0])
 		cc(t, d, "local", "provider", "wipe", p[1])
-		cc(t, d, "evict")
+		forget(t, d)
 		compare(t, outside, inside)
 		await(t, d, "whole packs after a wipe", whole)
 	}

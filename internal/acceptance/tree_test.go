@@ -76,6 +76,6 @@ func TestTreeThroughBazil(t *testing.T) {
 	copied := filepath.Join(d.Mount, "source")
 	run(t, "", "cp", "-a", src, copied)
 	cc(t, d, "sync", "--timeout", "2m")
-	cc(t, d, "evict")
+	forget(t, d)
 	compare(t, src, copied)
 }
