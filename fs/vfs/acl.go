@@ -125,9 +125,14 @@ func (fs *FS) chmodACL(b *index.Batch, rec *model.Inode) syscall.Errno {
 }
 
 // inheritACL gives a new inode what its folder's default ACL says: the access ACL, cut down to the mode that was asked for, and to a folder the
-// default ACL too.
-func (fs *FS) inheritACL(b *index.Batch, parent, rec *model.Inode) syscall.Errno {
-	if !parent.HasXattr || rec.Type() == model.TypeSymlink {
+// default ACL too. Where there is none the umask counts.
+func (fs *FS) inheritACL(b *index.Batch, c Caller, parent, rec *model.Inode) syscall.Errno {
+	if rec.Type() == model.TypeSymlink {
+		return 0
+	}
+	asked := rec.Mode
+	rec.Mode &^= c.Umask & 0o777
+	if !parent.HasXattr {
 		return 0
 	}
 	value, err := fs.x.Now().Xattr(parent.Ino, defaultACL)
@@ -145,8 +150,8 @@ func (fs *FS) inheritACL(b *index.Batch, parent, rec *model.Inode) syscall.Errno
 		b.SetXattr(rec.Ino, defaultACL, value)
 		rec.HasXattr = true
 	}
-	a.setMode(rec.Mode & a.mode())
-	rec.Mode = rec.Mode&^0o777 | a.mode()
+	a.setMode(asked & a.mode())
+	rec.Mode = asked&^0o777 | a.mode()
 	if !a.minimal() {
 		b.SetXattr(rec.Ino, accessACL, a)
 		rec.HasXattr = true

@@ -128,7 +128,7 @@ func (fs *FS) Forget(node NodeID, n uint64) {
 // Mknod makes a regular file, fifo, socket or device node; mode holds the type. rdev as in st_rdev.
 func (fs *FS) Mknod(ctx context.Context, c Caller, parent NodeID, name string, mode uint32, rdev uint64) (e Entry, errno syscall.Errno) {
 	defer fs.guard("mknod", &errno)
-	rec := model.Inode{Mode: mode &^ (c.Umask & 0o777), Rdev: rdev}
+	rec := model.Inode{Mode: mode, Rdev: rdev}
 	switch mode & model.TypeMask {
 	case 0:
 		rec.Mode |= model.TypeRegular
@@ -144,7 +144,7 @@ func (fs *FS) Mknod(ctx context.Context, c Caller, parent NodeID, name string, m
 // Mkdir makes a folder.
 func (fs *FS) Mkdir(ctx context.Context, c Caller, parent NodeID, name string, mode uint32) (e Entry, errno syscall.Errno) {
 	defer fs.guard("mkdir", &errno)
-	rec := model.Inode{Mode: model.TypeDir | mode&permBits&^(c.Umask&0o777)}
+	rec := model.Inode{Mode: model.TypeDir | mode&permBits}
 	return fs.make(c, parent, name, &rec, nil)
 }
 
@@ -207,7 +207,7 @@ func (fs *FS) make(c Caller, parent NodeID, name string, rec *model.Inode, made 
 		return Entry{}, errno
 	}
 	b := fs.x.Begin()
-	if errno := fs.inheritACL(b, &prec, rec); errno != 0 {
+	if errno := fs.inheritACL(b, c, &prec, rec); errno != 0 {
 		return Entry{}, errno
 	}
 	b.PutInode(rec)

@@ -56,7 +56,7 @@ func (fs *FS) file(fh Handle) (*handle, syscall.Errno) {
 // Create makes a regular file and opens it; without OpenExcl in flags an existing file of that name is opened.
 func (fs *FS) Create(ctx context.Context, c Caller, parent NodeID, name string, flags, mode uint32) (e Entry, fh Handle, of OpenFlags, errno syscall.Errno) {
 	defer fs.guard("create", &errno)
-	rec := model.Inode{Mode: model.TypeRegular | mode&permBits&^(c.Umask&0o777)}
+	rec := model.Inode{Mode: model.TypeRegular | mode&permBits}
 	e, errno = fs.make(c, parent, name, &rec, func(l *live) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
