@@ -200,8 +200,10 @@ func (e *Engine) mend(ctx context.Context, p *model.Pack, bad func(*model.Shard)
 	if len(rebuild) == 0 {
 		return good, nil, nil
 	}
-	if err := e.repairs.WaitN(ctx, min(int(p.ShardLen)*(p.K+len(rebuild)), e.repairs.Burst())); err != nil {
-		return good, nil, err
+	if good > p.K { // nobody waits when the next loss would lose the pack
+		if err := e.repairs.WaitN(ctx, min(int(p.ShardLen)*(p.K+len(rebuild)), e.repairs.Burst())); err != nil {
+			return good, nil, err
+		}
 	}
 	asked := *p
 	asked.Shards = slices.Clone(p.Shards)
