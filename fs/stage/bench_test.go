@@ -9,7 +9,7 @@ import (
 
 func benchRig(b *testing.B) *rig {
 	b.Helper()
-	return newRig(b, Options{})
+	return newRigWith(b, Options{}, 64<<20)
 }
 
 func BenchmarkSmallCreate(b *testing.B) {

@@ -290,6 +290,39 @@ func TestDirtyLimit(t *testing.T) {
 	must(t, g.Close())
 }
 
+// A writer that finds the disk full gets the room of what is only a cache, its own file's included.
+func TestDiskFullOfCache(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root to mount a small filesystem: the full disk is NOT tested in this run")
+	}
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=20m"); err != nil {
+		t.Skipf("can't mount a small tmpfs (%v): the full disk is NOT tested in this run", err)
+	}
+	defer func() { must(t, syscall.Unmount(dir, syscall.MNT_DETACH)) }()
+	r := &rig{t: t, home: dir, boot: "boot-1", opt: Options{Reserve: 4 << 20}}
+	r.open()
+	stored := pattern(1, 4<<20)
+	for ino := model.Ino(2); ino < 4; ino++ {
+		f := r.file(ino, nil, 0)
+		must(t, f.WriteAt(bg, stored, 0))
+		v, err := f.Freeze()
+		must(t, err)
+		must(t, r.s.Stored(ino, v))
+		must(t, f.Close())
+	}
+	f := r.file(2, &memBase{b: stored}, int64(len(stored)))
+	for i := int64(0); i < 6; i++ {
+		must(t, f.WriteAt(bg, stored[:1<<20], i<<20))
+	}
+	must(t, f.Sync(bg))
+	if u := r.s.Usage(); u.Cached > 5<<20 || u.Dirty != 6<<20 {
+		t.Errorf("usage %+v", u)
+	}
+	must(t, f.Close())
+	r.close()
+}
+
 // A disk that is full gives ENOSPC, harms nothing, and goes on when there is room.
 func TestDiskFull(t *testing.T) {
 	if os.Getuid() != 0 {

@@ -105,11 +105,9 @@ func (s *Stage) evictNode(ino model.Ino) (freed, kept int64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	n.wmu.Lock()
-	n.mu.Lock()
+	n.mu.Lock() // and not wmu: a writer that finds the disk full evicts
 	freed, kept, err = n.evict()
 	n.mu.Unlock()
-	n.wmu.Unlock()
 	return freed, kept, errors.Join(err, s.release(n))
 }
 

@@ -40,7 +40,7 @@ type layer struct {
 	pieces []piece // inline: sorted, without overlap
 	old    []piece // converted from inline: the journal is needed until the file is synced
 
-	path      string
+	path      string // "" while inline
 	f         *os.File
 	dirSynced bool
 	present   blockset // blocks that this layer decides

@@ -230,7 +230,11 @@ func (s *Stage) layerPath(ino model.Ino, version uint64) string {
 }
 
 func (s *Stage) newLayer(ino model.Ino, version uint64, inline bool, floor int64) *layer {
-	return &layer{ino: ino, version: version, id: version, inline: inline, floor: floor, path: s.layerPath(ino, version)}
+	l := &layer{ino: ino, version: version, id: version, inline: inline, floor: floor}
+	if !inline {
+		l.path = s.layerPath(ino, version)
+	}
+	return l
 }
 
 // newFill makes a layer for what is fetched from the base.

@@ -137,7 +137,7 @@ func (n *node) applyConvert(l *layer) {
 	was := l.bytes()
 	l.takeBlocks(l.pieces)
 	l.redo = append(l.redo, redo{pieces: l.pieces, blocks: true})
-	l.inline, l.old, l.pieces, l.needSync = false, l.pieces, nil, true
+	l.inline, l.old, l.pieces, l.needSync, l.path = false, l.pieces, nil, true, n.s.layerPath(n.ino, l.id)
 	n.s.account(l.clean, l.bytes()-was)
 }
 

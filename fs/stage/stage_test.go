@@ -22,6 +22,7 @@ type rig struct {
 	t    testing.TB
 	home string
 	boot string
+	seg  int64 // size of the journal's segments; 0: 1 MiB
 	opt  Options
 	hook func(*Stage) // before anything happens
 	j    *journal.Journal
@@ -29,7 +30,11 @@ type rig struct {
 }
 
 func newRig(t testing.TB, opt Options) *rig {
-	r := &rig{t: t, home: t.TempDir(), boot: "boot-1", opt: opt}
+	return newRigWith(t, opt, 0)
+}
+
+func newRigWith(t testing.TB, opt Options, seg int64) *rig {
+	r := &rig{t: t, home: t.TempDir(), boot: "boot-1", opt: opt, seg: seg}
 	r.open()
 	t.Cleanup(func() {
 		if r.s != nil {
@@ -55,7 +60,7 @@ func must(t failer, err error) {
 func (r *rig) open() {
 	r.t.Helper()
 	var err error
-	r.j, err = journal.Open(filepath.Join(r.home, "journal"), journal.Options{BootID: r.boot, SegmentSize: 1 << 20})
+	r.j, err = journal.Open(filepath.Join(r.home, "journal"), journal.Options{BootID: r.boot, SegmentSize: max(r.seg, 1<<20)})
 	must(r.t, err)
 	r.s, err = Open(filepath.Join(r.home, "stage"), r.j, r.opt)
 	must(r.t, err)

@@ -244,7 +244,7 @@ func (n *node) convert(l *layer, got map[int64][]byte) error {
 		return errors.Join(err, file.closeFile())
 	}
 	file.dataRuns(&file.present, func(a, b int64) bool { file.unsynced.add(a, b); return true })
-	l.inline, l.old, l.pieces = false, l.pieces, nil
+	l.inline, l.old, l.pieces, l.path = false, l.pieces, nil, file.path
 	l.f, l.present, l.hole, l.unsynced, l.touched, l.needSync = file.f, file.present, file.hole, file.unsynced, file.touched, true
 	n.s.account(false, l.bytes()-was)
 	n.gen++
@@ -271,7 +271,8 @@ func (n *node) convertGhost(l *layer, got map[int64][]byte) error {
 	}
 	n.s.account(l.clean, file.bytes()-l.bytes())
 	n.s.segs.drop(n.lsn, l.pieces, l.clean)
-	l.inline, l.pieces, l.f, l.present, l.hole, l.needSync = false, nil, f, file.present, file.hole, true
+	l.inline, l.pieces, l.path = false, nil, file.path
+	l.f, l.present, l.hole, l.needSync = f, file.present, file.hole, true
 	n.gen++
 	return nil
 }
