@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -19,7 +20,25 @@ import (
 	"github.com/cloudcoin/cloudcoin/drive"
 )
 
-func main() { os.Exit(run(filepath.Base(os.Args[0]), os.Args[1:])) }
+func main() {
+	limitMemory()
+	os.Exit(run(filepath.Base(os.Args[0]), os.Args[1:]))
+}
+
+// softLimit is the memory, in bytes, above which the garbage collector works as often as need be. A drive is to stay below 150 MiB resident,
+// about 30 of which are the program's own pages and what the runtime has freed but not given back yet. What is in use at once is bounded by the packages
+// (packs under way, requests of the kernel, caches) and far below it; without a limit the collector would let garbage grow to the same size again.
+const softLimit = 112 << 20
+
+// limitMemory sets the collector's goals, unless GOGC or GOMEMLIMIT do.
+func limitMemory() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(softLimit)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(60)
+	}
+}
 
 // run executes one command line and returns its exit code.
 func run(name string, args []string) int {

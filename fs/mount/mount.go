@@ -21,7 +21,7 @@ const (
 	DefaultMaxWrite = 1 << 20   // bytes of one request
 	DefaultFsName   = "ccdrive" // the source column of df and /proc/mounts
 	subtype         = "ccdrive" // the type is fuse.ccdrive
-	maxBackground   = 64        // read-ahead and writeback requests under way
+	maxBackground   = 24        // read-ahead and writeback requests under way; each holds up to DefaultMaxWrite of memory
 )
 
 // Options says how to mount. The zero value is good.
