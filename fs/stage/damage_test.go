@@ -296,7 +296,7 @@ func TestDiskFullOfCache(t *testing.T) {
 		t.Skip("needs root to mount a small filesystem: the full disk is NOT tested in this run")
 	}
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=20m"); err != nil {
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=17m"); err != nil {
 		t.Skipf("can't mount a small tmpfs (%v): the full disk is NOT tested in this run", err)
 	}
 	defer func() { must(t, syscall.Unmount(dir, syscall.MNT_DETACH)) }()
