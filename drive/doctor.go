@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/cloudcoin/cloudcoin/sync/engine"
 	"github.com/cloudcoin/cloudcoin/sync/model"
 	"github.com/cloudcoin/cloudcoin/sync/transfer"
 )
@@ -76,6 +77,11 @@ func (d *Drive) readPacks(ctx context.Context) Finding {
 		}
 		return ctx.Err() == nil
 	})
+	if err == nil && ctx.Err() == nil {
+		var log engine.LogRead
+		log, err = d.engine.ReadLog(ctx)
+		shards, bad, silent = shards+log.Shards, bad+log.Bad, silent+log.Silent
+	}
 	switch {
 	case err != nil:
 		return Finding{What: "reading every shard", Detail: err.Error()}
@@ -83,7 +89,7 @@ func (d *Drive) readPacks(ctx context.Context) Finding {
 		return Finding{What: "reading every shard", Detail: ctx.Err().Error()}
 	case bad > 0:
 		return Finding{
-			What: "reading every shard", Detail: fmt.Sprintf("%d of %d shards of %d packs are missing or damaged", bad, shards, packs),
+			What: "reading every shard", Detail: fmt.Sprintf("%d of %d shards of %d packs and the log are missing or damaged", bad, shards, packs),
 			Advice: "they are being rebuilt; `ccdrive status` tells when all are whole again",
 		}
 	case silent > 0:
@@ -92,7 +98,7 @@ func (d *Drive) readPacks(ctx context.Context) Finding {
 			Advice: "look at the leases above; ask again when they answer",
 		}
 	}
-	return Finding{What: "reading every shard", OK: true, Detail: fmt.Sprintf("%d shards of %d packs are right", shards, packs)}
+	return Finding{What: "reading every shard", OK: true, Detail: fmt.Sprintf("%d shards of %d packs and the log are right", shards, packs)}
 }
 
 func (d *Drive) checkHealth() []Finding {
