@@ -74,7 +74,7 @@ func (d *Drive) space() vfs.Space {
 	var size, used int64
 	live := 0
 	for _, l := range d.pool.Leases() {
-		size += l.Info.Size
+		size += l.Info.Size - engine.Reserve(l.Info.Size)
 		used += l.Info.Used
 		if l.State.Live() {
 			live++

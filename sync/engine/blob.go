@@ -84,7 +84,7 @@ func (w *blobWriter) add(piece []byte) error {
 func (w *blobWriter) flush() error {
 	b := w.b
 	w.b = nil
-	code, err := w.e.coding()
+	code, err := w.e.coding(w.kind)
 	if err != nil {
 		b.Discard()
 		return err
@@ -161,12 +161,12 @@ func (e *Engine) putCopies(ctx context.Context, plain []byte, have []oplog.Copy)
 	for _, c := range have {
 		has[c.Lease] = true
 	}
-	ls, _, _ := e.providers()
+	w := e.ward()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	var last error
-	for _, l := range ls {
-		if !l.Live || has[l.ID] {
+	for _, l := range w.all {
+		if !w.live[l.ID] || has[l.ID] { // a full lease may have room for this still
 			continue
 		}
 		wg.Go(func() {
@@ -181,8 +181,12 @@ func (e *Engine) putCopies(ctx context.Context, plain []byte, have []oplog.Copy)
 		})
 	}
 	wg.Wait()
-	if n := e.copiesNeeded(); len(out) < n {
-		return nil, fmt.Errorf("%d of the %d copies that a piece of the log needs: %w", len(out), n, errors.Join(ErrTooFewProviders, last))
+	in := make([]model.LeaseID, len(out))
+	for i := range out {
+		in[i] = out[i].Lease
+	}
+	if have, need := w.differ(in), e.copiesNeeded(); have < need {
+		return nil, fmt.Errorf("%d of the %d copies that a piece of the log needs: %w", have, need, errors.Join(ErrTooFewProviders, last))
 	}
 	return out, nil
 }
@@ -196,7 +200,7 @@ func (e *Engine) putCopy(ctx context.Context, plain []byte, lease model.LeaseID)
 	return c, e.putShard(ctx, lease, c.ID, sealed, nil)
 }
 
-// copiesNeeded is how many copies of a head or short segment must exist before it counts: one more than may be lost.
+// copiesNeeded is with how many providers a head or short segment must be before it counts: one more than may be lost.
 func (e *Engine) copiesNeeded() int { return e.spare() + 1 }
 
 // readBlob writes the plaintext of a blob to w and returns an error unless its hash is the blob's.

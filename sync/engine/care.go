@@ -24,11 +24,11 @@ type care struct {
 	audited   map[model.LeaseID]time.Time // when each lease was last asked for all its shards
 	missing   map[model.ShardID]bool      // pieces of the log that their lease lacks
 	collected time.Time
-	swept     map[model.ShardID]time.Time // shards that nothing names, and since when
+	swept     map[place]time.Time // shards that nothing names, and since when
 }
 
 func newCare() care {
-	return care{audited: map[model.LeaseID]time.Time{}, missing: map[model.ShardID]bool{}, swept: map[model.ShardID]time.Time{}}
+	return care{audited: map[model.LeaseID]time.Time{}, missing: map[model.ShardID]bool{}, swept: map[place]time.Time{}}
 }
 
 // Bad tells that a shard is missing or damaged: hand it to transfer.Pool.Bad.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/cloudcoin/cloudcoin/crypto/seal"
@@ -71,16 +73,16 @@ func (e *Engine) collect(ctx context.Context) (freed int64, err error) {
 	if len(small) >= minSmall {
 		thin = append(thin, small...)
 	}
-	if len(thin) > 0 {
-		if _, err := e.rewrite(ctx, thin); err != nil {
-			return 0, err
-		}
-		for _, id := range thin {
-			freed += loads[id].size
+	// First what needs no room.
+	freed, err = e.drop(ctx, empty)
+	if err == nil && len(thin) > 0 {
+		if _, err = e.rewrite(ctx, thin); err == nil {
+			for _, id := range thin {
+				freed += loads[id].size
+			}
 		}
 	}
-	n, err := e.drop(ctx, empty)
-	return freed + n, err
+	return freed, err
 }
 
 // loads counts the live and dead bytes of every pack.
@@ -195,7 +197,13 @@ func (e *Engine) rewrite(ctx context.Context, ids []model.PackID) (n int, err er
 		return 0, err
 	}
 	for _, id := range doomed {
-		if err := r.take(id, live[id]); err != nil {
+		err := r.take(id, live[id])
+		switch {
+		case err == nil:
+		case r.ctx.Err() == nil && (errors.Is(err, transfer.ErrLost) || errors.Is(err, transfer.ErrDamaged)):
+			// One pack that can't be read now doesn't keep the others from being rewritten. It stays as it is.
+			e.cfg.Logger.Warn("a pack can't be rewritten now", "pack", id, "err", err)
+		default:
 			return r.done, err
 		}
 	}
@@ -291,7 +299,7 @@ func (r *rewriting) flush() error {
 	if r.b != nil {
 		b := r.b
 		r.b = nil
-		code, err := r.e.coding()
+		code, err := r.e.coding(model.PackData)
 		if err != nil {
 			b.Discard()
 			return err
@@ -345,9 +353,10 @@ func (e *Engine) emptyTrash(ctx context.Context) error {
 	now := e.now()
 	var keep []trash
 	var errs []error
+	unsaid := e.unsaidDrops()
 	for _, t := range e.log.local.Trash {
 		age := now.Sub(time.Unix(t.Time, 0))
-		if t.Counter > e.log.local.Done || age < trashRest || (!e.allHave(t.Counter) && age < trashPatience) {
+		if unsaid() || t.Counter > e.log.local.Done || age < trashRest || (!e.allHave(t.Counter) && age < trashPatience) {
 			keep = append(keep, t)
 			continue
 		}
@@ -366,6 +375,18 @@ func (e *Engine) emptyTrash(ctx context.Context) error {
 		return fmt.Errorf("note what was deleted: %w", err)
 	}
 	return errors.Join(errs...)
+}
+
+// unsaidDrops tells, when it is asked, whether the outbox holds that a pack is gone: a head that was published since, because a piece of the log had
+// moved, doesn't say so, and names the pack.
+func (e *Engine) unsaidDrops() func() bool {
+	return sync.OnceValue(func() (unsaid bool) {
+		err := e.cfg.Index.Outbox(0, func(g index.Group) bool {
+			unsaid = slices.ContainsFunc(g.Keys, func(k index.Key) bool { return k.Kind == index.KeyDropPack })
+			return !unsaid
+		})
+		return unsaid || err != nil
+	})
 }
 
 // allHave tells whether every lease confirmed a head of at least this counter.
@@ -404,7 +425,7 @@ func (e *Engine) sweep(ctx context.Context) error {
 		return err
 	}
 	now := e.now()
-	seen := map[model.ShardID]time.Time{}
+	seen := map[place]time.Time{}
 	var errs []error
 	for _, st := range e.cfg.Pool.Leases() {
 		l, ok := e.cfg.Pool.Lease(st.Info.ID)
@@ -417,7 +438,7 @@ func (e *Engine) sweep(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (e *Engine) sweepLease(ctx context.Context, l transfer.Shards, named map[model.ShardID]struct{}, now time.Time, seen map[model.ShardID]time.Time) error {
+func (e *Engine) sweepLease(ctx context.Context, l transfer.Shards, named map[place]struct{}, now time.Time, seen map[place]time.Time) error {
 	var after model.ShardID
 	for {
 		ids, err := l.List(ctx, after)
@@ -430,10 +451,11 @@ func (e *Engine) sweepLease(ctx context.Context, l transfer.Shards, named map[mo
 		after = ids[len(ids)-1]
 		var dead []model.ShardID
 		for _, id := range ids {
-			if _, ok := named[id]; ok {
+			at := place{l.Info().ID, id}
+			if _, ok := named[at]; ok {
 				continue
 			}
-			since, known := e.care.swept[id]
+			since, known := e.care.swept[at]
 			if !known {
 				since = now
 			}
@@ -441,7 +463,7 @@ func (e *Engine) sweepLease(ctx context.Context, l transfer.Shards, named map[mo
 				dead = append(dead, id)
 				continue
 			}
-			seen[id] = since
+			seen[at] = since
 		}
 		if len(dead) > 0 {
 			if err := l.Delete(ctx, dead); err != nil {
@@ -451,9 +473,15 @@ func (e *Engine) sweepLease(ctx context.Context, l transfer.Shards, named map[mo
 	}
 }
 
-// namedShards is every shard that the catalogue, the newest head or the trash names. Uploads under way are younger than a day.
-func (e *Engine) namedShards(ctx context.Context) (map[model.ShardID]struct{}, error) {
-	named := map[model.ShardID]struct{}{}
+// place is a shard at a lease: one that was rebuilt elsewhere while its provider was silent is named there only.
+type place struct {
+	lease model.LeaseID
+	id    model.ShardID
+}
+
+// namedShards is every shard that the catalogue, the newest head or the trash names, where they name it. Uploads under way are younger than a day.
+func (e *Engine) namedShards(ctx context.Context) (map[place]struct{}, error) {
+	named := map[place]struct{}{}
 	log, err := e.logShards(ctx)
 	if err != nil {
 		return nil, err
@@ -464,11 +492,11 @@ func (e *Engine) namedShards(ctx context.Context) (map[model.ShardID]struct{}, e
 	}
 	e.publishing.Unlock()
 	for _, s := range log {
-		named[s.ID] = struct{}{}
+		named[place{s.Lease, s.ID}] = struct{}{}
 	}
 	err = e.cfg.Index.Packs(model.PackID{}, func(p model.Pack) bool {
 		for _, s := range p.Shards {
-			named[s.ID] = struct{}{}
+			named[place{s.Lease, s.ID}] = struct{}{}
 		}
 		return true
 	})

@@ -28,14 +28,14 @@ var errForeignHead = errors.New("the slot of this device holds a head that anoth
 
 // spreadHead puts the newest head to every live lease that lacks it, and returns when enough have it. publishing is held.
 func (e *Engine) spreadHead(ctx context.Context) error {
-	ls, _, _ := e.providers()
-	have := 0
-	ls = slices.DeleteFunc(ls, func(l placement.Lease) bool {
+	w := e.ward()
+	var have []model.LeaseID
+	ls := slices.DeleteFunc(slices.Clone(w.all), func(l placement.Lease) bool {
 		acked := e.log.local.Acked[l.ID] == e.log.head.Counter
 		if acked {
-			have++
+			have = append(have, l.ID)
 		}
-		return acked || !l.Live
+		return acked || !w.live[l.ID] // a slot costs no room
 	})
 	var mu sync.Mutex // guards have, errs and Acked
 	var wg sync.WaitGroup
@@ -50,7 +50,7 @@ func (e *Engine) spreadHead(ctx context.Context) error {
 				return
 			}
 			e.log.local.Acked[l.ID] = e.log.head.Counter
-			have++
+			have = append(have, l.ID)
 		})
 	}
 	wg.Wait()
@@ -60,8 +60,8 @@ func (e *Engine) spreadHead(ctx context.Context) error {
 		e.uncheck()
 		return err
 	}
-	if need := e.copiesNeeded(); have < need {
-		return fmt.Errorf("the newest head is on %d of the %d leases that it needs: %w", have, need, errors.Join(ErrTooFewProviders, err))
+	if have, need := w.differ(have), e.copiesNeeded(); have < need {
+		return fmt.Errorf("the newest head is with %d of the %d providers that it needs: %w", have, need, errors.Join(ErrTooFewProviders, err))
 	}
 	return nil
 }
@@ -124,10 +124,10 @@ func (e *Engine) putBooks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ls, _, _ := e.providers()
+	w := e.ward()
 	var errs []error
-	for _, l := range ls {
-		if !l.Live {
+	for _, l := range w.all {
+		if !w.live[l.ID] {
 			continue
 		}
 		if err := e.putBook(ctx, l.ID, signed, uint64(now.UnixMilli())); err != nil {

@@ -210,9 +210,16 @@ func (e *Engine) publishHead(ctx context.Context, head oplog.Head, revs []model.
 	if err != nil {
 		return err
 	}
+	before := e.log.local.Trash
 	for _, b := range unnamed(&e.log.head, &head) {
 		e.discard(head.Counter, b, e.listed(ctx, b))
 	}
+	written := false
+	defer func() {
+		if !written { // the head that comes in its place may name what this one doesn't
+			e.log.local.Trash = before
+		}
+	}()
 	b := e.cfg.Index.Begin()
 	b.Local()
 	b.PutMeta(metaHead, signed)
@@ -227,6 +234,7 @@ func (e *Engine) publishHead(ctx context.Context, head oplog.Head, revs []model.
 		return fmt.Errorf("write the newest head: %w", err)
 	}
 	e.log.head, e.log.hash, e.log.signed = head, hash, signed
+	written = true
 	if err := e.spreadHead(ctx); err != nil {
 		return err
 	}

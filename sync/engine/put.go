@@ -21,8 +21,17 @@ import (
 // fullFor is how long a lease that answered "no room" isn't asked again, unless its usage changes.
 const fullFor = time.Minute
 
+// Reserve is how much of a lease of size bytes contents leave to the log: a drive that is full must still be able to publish that files were removed,
+// or it could never have room again.
+func Reserve(size int64) int64 { return min(64<<20, size/50) }
+
 // providers is the leases as placement wants them, and how many different providers are held and live.
 func (e *Engine) providers() (ls []placement.Lease, held, live int) {
+	return e.providersFor(model.PackSegment)
+}
+
+// providersFor also takes leases for full that have only room for the log left, when contents are to be put.
+func (e *Engine) providersFor(kind model.PackKind) (ls []placement.Lease, held, live int) {
 	now := e.now()
 	heldSet, liveSet := map[string]bool{}, map[string]bool{}
 	e.mu.Lock()
@@ -32,6 +41,9 @@ func (e *Engine) providers() (ls []placement.Lease, held, live int) {
 			continue
 		}
 		ok := st.State.Live() && !now.Before(e.full[st.Info.ID])
+		if kind == model.PackData && st.Info.Size-st.Info.Used < Reserve(st.Info.Size) {
+			ok = false
+		}
 		ls = append(ls, placement.Lease{LeaseInfo: st.Info, Live: ok})
 		heldSet[st.Info.Provider] = true
 		if ok {
@@ -42,8 +54,8 @@ func (e *Engine) providers() (ls []placement.Lease, held, live int) {
 }
 
 // coding chooses k and m for a pack that is written now; ErrTooFewProviders when there is no choice.
-func (e *Engine) coding() (placement.Code, error) {
-	_, held, live := e.providers()
+func (e *Engine) coding(kind model.PackKind) (placement.Code, error) {
+	_, held, live := e.providersFor(kind)
 	k, m, ok := e.cfg.Coding(held, live)
 	if !ok {
 		return placement.Code{}, fmt.Errorf("%d of %d providers answer and have room: %w", live, held, ErrTooFewProviders)
@@ -87,7 +99,7 @@ func (e *Engine) newPackID() (id model.PackID, err error) {
 // putPack codes a sealed pack and puts it to n leases; it returns when all receipts are held. With ErrTooFewProviders nothing of it is
 // needed any more; the caller may code it anew.
 func (e *Engine) putPack(ctx context.Context, s *pack.Sealed, kind model.PackKind, limit *rate.Limiter) (model.Pack, error) {
-	code, err := e.coding()
+	code, err := e.coding(kind)
 	if err != nil {
 		return model.Pack{}, err
 	}
@@ -103,7 +115,7 @@ func (e *Engine) putPack(ctx context.Context, s *pack.Sealed, kind model.PackKin
 		return p, fmt.Errorf("code pack %s: %w", p.ID, err)
 	}
 	ids := erasure.IDs(shards)
-	ls, _, _ := e.providers()
+	ls, _, _ := e.providersFor(kind)
 	place, err := placement.Place(ls, code, s.ShardLen, p.ID[:])
 	if err != nil {
 		return p, fmt.Errorf("place pack %s: %w: %w", p.ID, ErrTooFewProviders, err)
@@ -137,7 +149,7 @@ func (e *Engine) putShards(ctx context.Context, p *model.Pack, shards [][]byte, 
 			return err
 		}
 		e.cfg.Logger.Info("shards were not taken", "pack", p.ID, "shards", failed, "err", err)
-		ls, _, _ := e.providers()
+		ls, _, _ := e.providersFor(p.Kind)
 		for _, i := range failed { // nobody is asked twice for the same shard
 			for j := range ls {
 				if ls[j].ID == p.Shards[i].Lease {
@@ -236,7 +248,7 @@ func (e *Engine) recut(s *pack.Sealed, kind model.PackKind, k int) (*pack.Sealed
 
 // storePack puts a builder's pack to leases, however long it takes: while too few providers answer it waits.
 func (e *Engine) storePack(ctx context.Context, b *pack.Builder, kind model.PackKind, limit *rate.Limiter, retry signal) (model.Pack, []pack.Entry, error) {
-	code, err := e.awaitCoding(ctx, retry)
+	code, err := e.awaitCoding(ctx, kind, retry)
 	if err != nil {
 		b.Discard()
 		return model.Pack{}, nil, err
@@ -263,7 +275,7 @@ func (e *Engine) storePack(ctx context.Context, b *pack.Builder, kind model.Pack
 				return p, nil, err
 			}
 		}
-		if code, err = e.awaitCoding(ctx, retry); err != nil {
+		if code, err = e.awaitCoding(ctx, kind, retry); err != nil {
 			s.Release()
 			return p, nil, err
 		}
@@ -276,9 +288,9 @@ func (e *Engine) storePack(ctx context.Context, b *pack.Builder, kind model.Pack
 }
 
 // awaitCoding waits until enough providers answer.
-func (e *Engine) awaitCoding(ctx context.Context, retry signal) (placement.Code, error) {
+func (e *Engine) awaitCoding(ctx context.Context, kind model.PackKind, retry signal) (placement.Code, error) {
 	for {
-		code, err := e.coding()
+		code, err := e.coding(kind)
 		if err == nil {
 			return code, nil
 		}

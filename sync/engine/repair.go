@@ -44,6 +44,17 @@ func (e *Engine) ward() *ward {
 	return w
 }
 
+// differ counts the providers of some leases: two leases with one provider are lost together.
+func (w *ward) differ(leases []model.LeaseID) int {
+	in := map[string]struct{}{}
+	for i := range w.all {
+		if slices.Contains(leases, w.all[i].ID) {
+			in[w.all[i].Provider] = struct{}{}
+		}
+	}
+	return len(in)
+}
+
 // triage sorts a pack's shards: how many are known good, which must be rebuilt, and which of these elsewhere.
 func (w *ward) triage(shards []model.Shard, bad func(*model.Shard) bool) (good int, rebuild, move []int) {
 	for i := range shards {
@@ -101,7 +112,7 @@ func (e *Engine) repairPacks(ctx context.Context) (whole bool, err error) {
 	var sick []patient
 	var narrow []model.PackID
 	atRisk := 0
-	_, held, live := e.providers()
+	_, held, live := e.providersFor(model.PackData)
 	k, m, ok := e.cfg.Coding(held, live)
 	err = e.assess(func(p *model.Pack, good int, rebuild, _ []int) {
 		if good < len(p.Shards) {

@@ -1,0 +1,127 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/cloudcoin/cloudcoin/sync/model"
+	"github.com/cloudcoin/cloudcoin/sync/placement"
+	"github.com/cloudcoin/cloudcoin/sync/transfer"
+)
+
+// Two leases with one provider are lost together: they count once.
+func TestHeadsCountProviders(t *testing.T) {
+	var w ward
+	for i, p := range []string{"a", "a", "b", "c"} {
+		w.all = append(w.all, placement.Lease{LeaseInfo: transfer.LeaseInfo{ID: model.LeaseID{byte(i + 1)}, Provider: p}})
+	}
+	if n := w.differ([]model.LeaseID{{1}, {2}, {3}, {9}}); n != 2 {
+		t.Error(n)
+	}
+}
+
+// A head that could not be written down leaves no trash: the next one may name what it didn't.
+func TestFailedHeadLeavesNoTrash(t *testing.T) {
+	w := newWorld(t, 6)
+	h := w.home(t.TempDir(), 1)
+	h.mkroot()
+	h.start()
+	h.write(h.create("f"), noise(1, 1000))
+	h.sync()
+	e := h.e
+	h.stop()
+	head := e.log.head
+	before, trash := head.Counter, len(e.log.local.Trash)
+	head.Segments = nil
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	err := e.publishHead(ctx, head, nil)
+	if !errors.Is(err, context.Canceled) || e.log.head.Counter != before || len(e.log.local.Trash) != trash {
+		t.Errorf("%v: head %d after %d, %d pieces of trash after %d", err, e.log.head.Counter, before, len(e.log.local.Trash), trash)
+	}
+	h.close()
+}
+
+// A shard is garbage at a lease where nothing names it, also when it is named at another one, and only after a day.
+func TestSweepKnowsPlaces(t *testing.T) {
+	w := newWorld(t, 6)
+	clock := newFakeClock()
+	w.clock = clock
+	h := w.home(t.TempDir(), 1)
+	h.mkroot()
+	h.start()
+	h.write(h.create("f"), noise(1, 1<<20))
+	h.sync()
+	var p model.Pack
+	if err := h.x.Packs(model.PackID{}, func(q model.Pack) bool { p = q; return false }); err != nil {
+		t.Fatal(err)
+	}
+	here, there := w.stores[p.Shards[0].Lease[0]-1], w.stores[p.Shards[1].Lease[0]-1]
+	body := make([]byte, p.ShardLen)
+	if err := here.Get(t.Context(), p.Shards[0].ID, 0, body, p.ShardLen, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := there.Put(t.Context(), p.Shards[0].ID, body); err != nil { // as an outage leaves it behind
+		t.Fatal(err)
+	}
+	e := h.e
+	h.stop()
+	for i, want := range []bool{true, true, false} {
+		if err := e.sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		has, err := there.Has(t.Context(), []model.ShardID{p.Shards[0].ID})
+		if err != nil || has[0] != want {
+			t.Errorf("sweep %d: %v %v", i, has, err)
+		}
+		clock.advance(sweepRest - time.Hour)
+	}
+	for i, s := range p.Shards {
+		if has, err := w.stores[s.Lease[0]-1].Has(t.Context(), []model.ShardID{s.ID}); err != nil || !has[0] {
+			t.Errorf("shard %d: %v %v", i, has, err)
+		}
+	}
+}
+
+// What a pack had is deleted only when a head said that it is gone, not when any later head was published.
+func TestTrashWaitsForItsDrop(t *testing.T) {
+	w := newWorld(t, 6)
+	h := w.home(t.TempDir(), 1)
+	h.mkroot()
+	h.start()
+	h.write(h.create("f"), noise(1, 1<<20))
+	h.sync()
+	e := h.e
+	h.stop()
+	var p model.Pack
+	if err := h.x.Packs(model.PackID{}, func(q model.Pack) bool { p = q; return false }); err != nil {
+		t.Fatal(err)
+	}
+	b := h.x.Begin()
+	b.DropPack(p.ID)
+	e.log.local.Trash = append(e.log.local.Trash, trash{Counter: e.log.head.Counter + 1, Shards: p.Shards})
+	if _, err := b.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	head := e.log.head
+	head.Segments = slices.Clone(head.Segments)
+	if err := e.publishHead(t.Context(), head, nil); err != nil { // a piece of the log moved
+		t.Fatal(err)
+	}
+	there := func() bool {
+		has, err := w.stores[p.Shards[0].Lease[0]-1].Has(t.Context(), []model.ShardID{p.Shards[0].ID})
+		return err == nil && has[0]
+	}
+	if err := e.emptyTrash(t.Context()); err != nil || !there() {
+		t.Fatal("deleted before a head said so", err)
+	}
+	if _, err := e.publish(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.emptyTrash(t.Context()); err != nil || there() {
+		t.Fatal("not deleted", err)
+	}
+}
