@@ -261,3 +261,52 @@ func TestMoveForward(t *testing.T) {
 		must(t, f.Close())
 	}
 }
+
+// Clean layers of one file don't pile up, whichever of two is the larger.
+func TestMergeClean(t *testing.T) {
+	for _, first := range []int{30_000, 2_000_000} {
+		r := newRig(t, Options{})
+		want := pattern(1, 100_000+first)
+		base := &memBase{b: bytes.Clone(want)}
+		f := r.file(2, base, int64(len(want)))
+		for i := 0; i < 12; i++ {
+			p := pattern(byte(40+i), 7000+i*first/12)
+			off := i * 9000
+			must(t, f.WriteAt(bg, p, int64(off)))
+			want = append(want, make([]byte, max(off+len(p)-len(want), 0))...)
+			copy(want[off:], p)
+			switch i % 4 {
+			case 1:
+				want = want[:len(want)-5003]
+				must(t, f.Truncate(bg, int64(len(want))))
+			case 2:
+				want = append(want, make([]byte, 30_000)...)
+				must(t, f.Truncate(bg, int64(len(want))))
+			case 3:
+				must(t, f.Punch(bg, 20_000, 30_000))
+				clear(want[20_000:50_000])
+			}
+			v, err := f.Freeze()
+			must(t, err)
+			must(t, r.s.Stored(2, v))
+			r.checkpoint()
+			wantBytes(t, f, want)
+		}
+		if n := len(f.n.layers); n > maxClean+1 {
+			t.Errorf("%d layers", n)
+		}
+		must(t, f.Close())
+		r.crash()
+		f = r.file(2, &memBase{b: want}, int64(len(want)))
+		wantBytes(t, f, want)
+		must(t, f.Close())
+		r.boot = "boot-2"
+		r.reopen()
+		f = r.file(2, &memBase{b: want}, int64(len(want)))
+		wantBytes(t, f, want)
+		if c, d := r.s.recount(); c != r.s.cleanBytes.Load() || d != 0 {
+			t.Errorf("accounts say clean %d, there are %d (dirty %d)", r.s.cleanBytes.Load(), c, d)
+		}
+		must(t, f.Close())
+	}
+}

@@ -277,18 +277,16 @@ func (n *node) inSegment(no uint64) bool {
 	return false
 }
 
-// mergeClean makes one of the clean layer files of a node when there are more than four: the upper one's blocks are copied into the lower one.
-func (n *node) mergeClean(ctx context.Context) error {
-	for {
-		n.wmu.Lock()
-		n.mu.Lock()
+// mergeClean makes one of the clean layer files of a node as long as there are more than maxClean. Everything that the node's records say must be durable:
+// a layer that a power cut may turn dirty again must not be mixed with an older one.
+func (n *node) mergeClean() error {
+	for n.lsn <= n.s.j.Durable() {
 		again, err := n.mergeOne()
-		n.mu.Unlock()
-		n.wmu.Unlock()
-		if err != nil || !again || ctx.Err() != nil {
+		if err != nil || !again {
 			return err
 		}
 	}
+	return nil
 }
 
 // maxClean is how many clean layer files may lie under each other.
@@ -307,7 +305,7 @@ func (n *node) mergeOne() (again bool, err error) {
 		return false, nil
 	}
 	low, up := files[0], files[1]
-	if min(low.bytes(), up.bytes()) > mergeLimit {
+	if low.needSync || up.needSync || min(low.bytes(), up.bytes()) > mergeLimit {
 		return false, nil
 	}
 	if err := n.openFiles(); err != nil {

@@ -1,7 +1,6 @@
 package stage
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -409,8 +408,5 @@ func (s *Stage) Stored(ino model.Ino, version uint64) error {
 	}
 	n.mu.Unlock()
 	n.wmu.Unlock()
-	if err == nil {
-		err = n.mergeClean(context.Background())
-	}
 	return errors.Join(err, s.release(n))
 }

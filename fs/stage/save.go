@@ -191,6 +191,9 @@ func (s *Stage) save(nodes []*node) (err error) {
 	for _, n := range done {
 		n.mu.Lock()
 		n.freeSlack()
+		if err := n.mergeClean(); err != nil && !isGone(err) {
+			s.log.Warn("clean layers are not merged", "inode", uint64(n.ino), "error", err)
+		}
 		n.mu.Unlock()
 	}
 	return nil
