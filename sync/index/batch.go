@@ -295,6 +295,18 @@ func (t *tx) unpublished(r model.Rev) (bool, error) {
 	return t.queued(r)
 }
 
+// unpublishedInode is unpublished for an inode record. One whose content waits to be stored can't be among what is being published, so it isn't held:
+// it would wait for ever, because its content is never made final once a newer record has it.
+func (t *tx) unpublishedInode(n *model.Inode) (bool, error) {
+	if waits(n) {
+		return t.queued(n.Rev)
+	}
+	return t.unpublished(n.Rev)
+}
+
+// waits tells whether the content of a record isn't final and not stored.
+func waits(n *model.Inode) bool { return n.Content.Kind == model.ContentStaged && !n.Content.Settled }
+
 func (t *tx) queued(r model.Rev) (bool, error) {
 	if r == 0 || t.unqueued[r] || t.next.stats.Outbox == 0 {
 		return false, nil

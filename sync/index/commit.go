@@ -95,7 +95,7 @@ func (t *tx) foldable(ino model.Ino) (bool, error) {
 	if n.IsDir() || n.Content.Settled || n.Content.Kind == model.ContentStored {
 		return false, nil
 	}
-	if ok, err := t.unpublished(n.Rev); err != nil || !ok {
+	if ok, err := t.unpublishedInode(n); err != nil || !ok {
 		return false, err
 	}
 	_, err = t.x.inodeAt(ino, n.Rev-1)
@@ -142,7 +142,7 @@ func (t *tx) finishInode(in *inodeTx) error {
 		return nil
 	}
 	if in.old.Ino != 0 && !in.forget && !t.local && !in.applied && !in.old.Content.Settled {
-		fold, err := t.unpublished(in.old.Rev)
+		fold, err := t.unpublishedInode(&in.old)
 		if err != nil {
 			return err
 		}
@@ -197,11 +197,20 @@ func (t *tx) finishDirent(e *direntTx) error {
 
 // foldDirent removes the newest revision of a name if it may go.
 func (t *tx) foldDirent(old *model.Dirent, prefix []byte) (bool, error) {
-	ok, err := t.unpublished(old.Rev)
+	ok, err := t.foldable(old.Ino)
 	if err != nil || !ok {
 		return false, err
 	}
-	if ok, err = t.foldable(old.Ino); err != nil || !ok {
+	child, err := t.inode(old.Ino)
+	if err != nil {
+		return false, err
+	}
+	// The group of a name goes only when its child's content is stored: nobody publishes this one.
+	unpublished := t.unpublished
+	if waits(&child.old) {
+		unpublished = t.queued
+	}
+	if ok, err = unpublished(old.Rev); err != nil || !ok {
 		return false, err
 	}
 	t.lb.Delete(appendRev(bytes.Clone(prefix), old.Rev))

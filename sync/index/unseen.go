@@ -12,7 +12,7 @@ func (x *Index) Unseen(ino model.Ino) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if x.held(n.Rev) || n.Content.Settled || n.Content.Kind == model.ContentStored {
+	if x.held(n.Rev) && !waits(&n) || n.Content.Settled || n.Content.Kind == model.ContentStored {
 		return false, nil
 	}
 	if queued, err := x.db.Has(kOutbox(n.Rev), nil); err != nil || !queued {
