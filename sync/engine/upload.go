@@ -22,9 +22,9 @@ const (
 	// restPoll is how often files are looked at that haven't come to rest; the wait doubles up to restPollMax while nothing happens.
 	restPoll    = 500 * time.Millisecond
 	restPollMax = 2 * time.Second
-	// scanShare bounds the part of the time that goes into looking: after a scan that took t, the next one waits scanShare × t, at most scanPause.
+	// scanShare bounds the part of the time that goes into looking: after a scan that took t, the next one that a change asks for waits
+	// scanShare × t, at most restPollMax, and t while somebody waits for sync.
 	scanShare = 10
-	scanPause = time.Second
 	// retryFile is how long a file is left alone that could not be read.
 	retryFile = 30 * time.Second
 )
@@ -100,6 +100,7 @@ const failedBit = model.Ino(1) << 63
 func (u *uploader) run(ctx context.Context) error {
 	poll := restPoll
 	for {
+		began := u.e.now()
 		more, waiting, err := u.scan(ctx)
 		if err != nil {
 			return err
@@ -114,7 +115,7 @@ func (u *uploader) run(ctx context.Context) error {
 			d = poll
 			poll = min(2*poll, restPollMax)
 		}
-		woken, err := u.pause(ctx, d, more)
+		woken, err := u.pause(ctx, d, u.e.now().Sub(began), more)
 		if err != nil {
 			return err
 		}
@@ -128,7 +129,7 @@ func (u *uploader) idle() bool { return len(u.active) == 0 && len(u.queued) == 0
 
 // pause serves the lanes until it is time to scan again: after d, when somebody says so (not at once: what was just written has yet to
 // rest), when half of what was found is through and there is more, or when the lanes are idle.
-func (u *uploader) pause(ctx context.Context, d time.Duration, more bool) (woken bool, err error) {
+func (u *uploader) pause(ctx context.Context, d, took time.Duration, more bool) (woken bool, err error) {
 	began := u.e.now()
 	busy := !u.idle()
 	var fires <-chan time.Time
@@ -157,8 +158,11 @@ func (u *uploader) pause(ctx context.Context, d time.Duration, more bool) (woken
 			return woken, nil
 		case <-u.e.wakeUpload.c:
 			woken = true
-			rest := restPoll - u.e.now().Sub(began)
-			if u.e.isSyncing() || rest <= 0 {
+			rest := max(restPoll, min(scanShare*took, restPollMax))
+			if u.e.isSyncing() {
+				rest = min(took, restPollMax)
+			}
+			if rest -= u.e.now().Sub(began); rest <= 0 {
 				return true, nil
 			}
 			arm(rest)
