@@ -163,7 +163,7 @@ func (b *bazil) handleAttr(req fuse.Request, h *fuse.Header) func() {
 		if errno == 0 && r.Size > 0 && len(v) > int(r.Size) {
 			errno = syscall.ERANGE
 		}
-		return done(req, errno, func() { r.Respond(&fuse.GetxattrResponse{Xattr: v}) })
+		return done(req, noLabel(r.Name, errno), func() { r.Respond(&fuse.GetxattrResponse{Xattr: v}) })
 	case *fuse.ListxattrRequest:
 		names, errno := b.fs.ListXattr(background, c, node)
 		v := joinNames(names)

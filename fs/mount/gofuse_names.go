@@ -151,7 +151,7 @@ func (g *goFuse) Rename(cancel <-chan struct{}, in *fuse.RenameIn, oldName, newN
 func (g *goFuse) GetXAttr(_ <-chan struct{}, in *fuse.InHeader, name string, dest []byte) (uint32, fuse.Status) {
 	value, errno := g.fs.GetXattr(background, caller(in), in.NodeId, name)
 	if errno != 0 {
-		return 0, fuse.Status(errno)
+		return 0, fuse.Status(noLabel(name, errno))
 	}
 	return fit(dest, value)
 }

@@ -92,6 +92,11 @@ func testLogger(t testing.TB) *slog.Logger {
 // openDrive opens the drive that lies in dir, a new one if there is none.
 func openDrive(t testing.TB, dir string) *drive {
 	t.Helper()
+	return openDriveOn(t, dir, nothingStored{})
+}
+
+func openDriveOn(t testing.TB, dir string, remote vfs.Remote) *drive {
+	t.Helper()
 	log := testLogger(t)
 	d := &drive{t: t}
 	var err error
@@ -114,7 +119,7 @@ func openDrive(t testing.TB, dir string) *drive {
 		_, err := d.x.Now().Inode(ino)
 		return !errors.Is(err, index.ErrNotFound)
 	}))
-	d.fs, err = vfs.New(vfs.Config{Index: d.x, Stage: d.st, Remote: nothingStored{}, Clock: time.Now, Logger: log, Report: d.report})
+	d.fs, err = vfs.New(vfs.Config{Index: d.x, Stage: d.st, Remote: remote, Clock: time.Now, Logger: log, Report: d.report})
 	check(t, err)
 	return d
 }

@@ -17,6 +17,8 @@ import (
 
 	"github.com/cloudcoin/cloudcoin/fs/mount"
 	"github.com/cloudcoin/cloudcoin/fs/mount/posixtest"
+	"github.com/cloudcoin/cloudcoin/fs/stage"
+	"github.com/cloudcoin/cloudcoin/fs/vfs"
 	"github.com/cloudcoin/cloudcoin/internal/treecmp"
 	"github.com/cloudcoin/cloudcoin/sync/model"
 )
@@ -293,5 +295,56 @@ func TestReadOnly(t *testing.T) {
 		if err := os.Mkdir(filepath.Join(dir, "d"), 0o755); !errors.Is(err, unix.EROFS) {
 			t.Errorf("mkdir: %v, want EROFS", err)
 		}
+	})
+}
+
+// stuck is a remote that never answers by itself.
+type stuck struct{ asked chan struct{} }
+
+func (s stuck) Base(model.Ino, model.Rev) stage.Base { return s }
+
+func (s stuck) ReadAt(ctx context.Context, _ []byte, _ int64) error {
+	select {
+	case s.asked <- struct{}{}:
+	default:
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+func (stuck) NextData(off int64) (int64, error) { return off, nil }
+func (stuck) NextHole(int64) (int64, error)     { return vfs.MaxFileSize, nil }
+
+// A program that waits for the network can be killed, and the mount serves others meanwhile.
+func TestKillAReader(t *testing.T) {
+	adapters(t, func(t *testing.T, a mount.Adapter) {
+		remote := stuck{make(chan struct{}, 1)}
+		d := openDriveOn(t, t.TempDir(), remote)
+		defer d.close()
+		m := mountDrive(t, d, posixtest.OpenDir(t), mount.Options{Adapter: a})
+		defer func() { check(t, m.Unmount(context.Background())) }()
+		f := filepath.Join(m.Dir(), "far")
+		writeFile(t, f, "")
+		check(t, d.fs.SyncAll(context.Background()))
+		rec, err := d.fs.Resolve("/far", model.MaxRev)
+		check(t, err)
+		b := d.x.Begin()
+		rec.Size, rec.Content = 1<<20, model.Content{Kind: model.ContentStored, Rev: d.x.LastRev()}
+		b.PutInode(&rec)
+		_, err = b.Commit()
+		check(t, err)
+		check(t, d.st.Drop(rec.Ino))
+		check(t, os.WriteFile("/proc/sys/vm/drop_caches", []byte("2"), 0))
+		check(t, m.Unmount(context.Background())) // the kernel forgets the old size
+		m = mountDrive(t, d, m.Dir(), mount.Options{Adapter: a})
+		cat := exec.Command("cat", f)
+		cat.Stdout = io.Discard
+		check(t, cat.Start())
+		<-remote.asked
+		writeFile(t, filepath.Join(m.Dir(), "near"), "served meanwhile")
+		check(t, cat.Process.Kill())
+		if err := cat.Wait(); err == nil {
+			t.Error("cat ended well")
+		}
+		wantFile(t, filepath.Join(m.Dir(), "near"), "served meanwhile")
 	})
 }
