@@ -40,7 +40,8 @@ func (d *Drive) Start(ctx context.Context) error {
 
 // StartMount runs `ccdrive mount` in the foreground, for a drive whose providers run elsewhere, and returns when it says that it is ready.
 func (d *Drive) StartMount(ctx context.Context) error {
-	if err := os.MkdirAll(d.Mount, 0o755); err != nil {
+	// What a killed drive left mounted there can't be looked at, and is taken over.
+	if err := os.MkdirAll(d.Mount, 0o755); err != nil && !errors.Is(err, os.ErrExist) && !errors.Is(err, syscall.ENOTCONN) {
 		return err
 	}
 	return d.start(ctx, append([]string{"mount", d.Mount, "--home", d.Home}, d.args...)...)
@@ -153,8 +154,11 @@ func (d *Drive) Used(ctx context.Context) (used int64, err error) {
 }
 
 // PeakMemory is the most resident memory that the drive ever had, in bytes.
-func (d *Drive) PeakMemory() (int64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.PID()))
+func (d *Drive) PeakMemory() (int64, error) { return PeakMemoryOf(d.PID()) }
+
+// PeakMemoryOf is the most resident memory that a process ever had, in bytes.
+func PeakMemoryOf(pid int) (int64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
