@@ -103,9 +103,10 @@ func (fs *FS) controlEntry(node NodeID) Entry {
 	return Entry{Node: node, Attr: fs.controlAttr(node), AttrValid: fs.cfg.Valid, EntryValid: fs.cfg.Valid}
 }
 
-// controlAttr is what stat tells of the control folders: they belong to who owns the root.
+// controlAttr is what stat tells of the control folders: they belong to who owns the root, and are for nobody else, since the past has the permissions
+// of its time: what was shut since is open there.
 func (fs *FS) controlAttr(node NodeID) Attr {
-	a := Attr{Ino: uint64(node), Mode: model.TypeDir | 0o555, Nlink: 2, Size: BlockSize, Blksize: BlockSize}
+	a := Attr{Ino: uint64(node), Mode: model.TypeDir | 0o500, Nlink: 2, Size: BlockSize, Blksize: BlockSize}
 	if root, errno := fs.record(model.RootIno); errno == 0 {
 		a.UID, a.GID = fs.owner(&root)
 		a.Atime, a.Mtime, a.Ctime, a.Btime = root.Btime, root.Btime, root.Btime, root.Btime

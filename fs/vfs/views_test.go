@@ -154,3 +154,17 @@ func TestParseTime(t *testing.T) {
 		}
 	}
 }
+
+// The past has the permissions of its time, so the way to it is only for who owns the drive.
+func TestPastIsForTheOwner(t *testing.T) {
+	d := newDrive(t, nil)
+	for _, path := range []string{"/.ccdrive", "/.ccdrive/at"} {
+		node, errno := d.node(path)
+		if errno != 0 {
+			t.Fatal(errno)
+		}
+		if a, errno := d.fs.GetAttr(t.Context(), vfs.Caller{}, node, 0); errno != 0 || a.Mode != model.TypeDir|0o500 {
+			t.Errorf("%s: mode %o, %v", path, a.Mode, errno)
+		}
+	}
+}
