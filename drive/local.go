@@ -15,6 +15,7 @@ import (
 	"github.com/cloudcoin/cloudcoin/crypto/leasecode"
 	"github.com/cloudcoin/cloudcoin/crypto/phrase"
 	"github.com/cloudcoin/cloudcoin/drive/lease"
+	"github.com/cloudcoin/cloudcoin/fs/mount"
 	"github.com/cloudcoin/cloudcoin/internal/localnet"
 )
 
@@ -28,7 +29,7 @@ func ServeLocal(ctx context.Context, opt Options, mo MountOptions, providers int
 	if err := opt.prepareLocal(); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(mo.Dir, 0o755); err != nil {
+	if err := os.MkdirAll(mo.Dir, 0o755); err != nil && !mount.IsMounted(mo.Dir) { // a stale mount is taken over
 		return fmt.Errorf("mountpoint: %w", err)
 	}
 	opt.CacheLimit = mo.CacheLimit

@@ -133,6 +133,7 @@ func TestLyingProviders(t *testing.T) {
 	through(t, d, providers[0].URL, liars[0].URL)
 	through(t, d, providers[3].URL, liars[1].URL)
 	startMount(t, d)
+	cc(t, d, "doctor")
 	await(t, d, "whole packs", whole)
 	for _, mode := range []string{"garbage", "truncated", "broken", "silent"} {
 		t.Run(mode, func(t *testing.T) {
@@ -140,6 +141,8 @@ func TestLyingProviders(t *testing.T) {
 				l.be(mode)
 			}
 			forget(t, d)
+			stop(t, d) // what is in memory would answer without them
+			startMount(t, d)
 			compare(t, outside, inside)
 			if s := getStatus(t, d); mode != "silent" && len(s.Warnings) == 0 && s.Health.AtRisk == 0 {
 				t.Errorf("status says nothing: %+v", s)
