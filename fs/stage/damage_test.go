@@ -372,3 +372,35 @@ func TestDiskFull(t *testing.T) {
 	must(t, f.Close())
 	r.close()
 }
+
+// The kernel tells of a failed sync once; a second fsync must not say that all is well. When the content is stored all goes on.
+func TestFailedSyncIsRemembered(t *testing.T) {
+	r := newRig(t, Options{})
+	f := r.file(2, nil, 0)
+	must(t, f.WriteAt(bg, pattern(1, 1<<20), 0))
+	r.s.datasync = func(*os.File) error { return syscall.EIO }
+	if err := f.Sync(bg); !errors.Is(err, syscall.EIO) {
+		t.Fatal(err)
+	}
+	r.s.datasync = datasync
+	for range 2 {
+		if err := f.Sync(bg); !errors.Is(err, syscall.EIO) {
+			t.Fatal("forgotten:", err)
+		}
+	}
+	if err := r.s.Checkpoint(); !errors.Is(err, syscall.EIO) {
+		t.Fatal("the journal may forget what the disk doesn't hold:", err)
+	}
+	other := r.file(3, nil, 0)
+	must(t, other.WriteAt(bg, pattern(2, 1<<20), 0))
+	must(t, other.Sync(bg))
+	v, err := f.Freeze()
+	must(t, err)
+	must(t, f.Close())
+	must(t, r.s.Stored(2, v))
+	r.checkpoint()
+	if u := r.s.Usage(); u.Cached != 0 {
+		t.Errorf("%d bytes are kept that the disk may not hold", u.Cached)
+	}
+	must(t, other.Close())
+}

@@ -48,8 +48,9 @@ type layer struct {
 	unsynced  blockset // in the file, but not yet durable
 	unnoted   blockset // of the unsynced, those that no record names yet
 	touched   map[int64]struct{}
-	needSync  bool // the file was written since it was last synced
-	slack     bool // the file may hold blocks that don't count any more
+	needSync  bool  // the file was written since it was last synced
+	syncErr   error // a sync failed: the kernel tells that once and forgets, so the file never counts as synced again
+	slack     bool  // the file may hold blocks that don't count any more
 	redo      []redo
 	lost      bool // replay: blocks were noted, but a power cut may have taken them
 }

@@ -210,6 +210,17 @@ func (n *node) markStored(version uint64) {
 	n.baseNew = false
 }
 
+// evictUnsure gives stored content up of which the disk may hold something else than what was written.
+func (n *node) evictUnsure() error {
+	for _, l := range n.layers {
+		if l.clean && l.syncErr != nil {
+			_, _, err := n.evict()
+			return err
+		}
+	}
+	return nil
+}
+
 // joinInline makes one of adjacent clean layers whose bytes lie in the journal.
 func (n *node) joinInline() {
 	for i := len(n.layers) - 1; i > 0; i-- {
@@ -404,6 +415,7 @@ func (s *Stage) Stored(ino model.Ino, version uint64) error {
 			err = fmt.Errorf("version %d of inode %d isn't frozen", version, ino)
 		} else if _, err = n.record(kindStored, header{ino: ino, version: version}, false); err == nil {
 			n.markStored(version)
+			err = n.evictUnsure()
 		}
 	}
 	n.mu.Unlock()

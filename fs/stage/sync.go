@@ -140,6 +140,9 @@ func (n *node) recordRedo() error {
 		if l.clean || l.unsynced.empty() {
 			continue
 		}
+		if l.syncErr != nil {
+			return l.syncErr
+		}
 		var runs []run
 		var buf []byte
 		var err error
@@ -167,7 +170,8 @@ type syncJob struct {
 	l      *layer
 	f      *os.File
 	blocks blockset
-	dir    bool // the file's folder has to be synced too
+	dir    bool  // the file's folder has to be synced too
+	err    error // of the sync of the file
 }
 
 // syncJobs takes the unsynced blocks of all layers whose file was written.
@@ -176,6 +180,10 @@ func (n *node) syncJobs() ([]*syncJob, error) {
 	for _, l := range n.layers {
 		if l.inline || !l.needSync {
 			continue
+		}
+		if l.syncErr != nil && !l.clean {
+			n.undoSync(jobs)
+			return nil, l.syncErr
 		}
 		f, err := l.open(false)
 		if err != nil {
@@ -191,7 +199,8 @@ func (n *node) syncJobs() ([]*syncJob, error) {
 func (s *Stage) runJobs(jobs []*syncJob) error {
 	for _, j := range jobs {
 		if err := s.datasync(j.f); err != nil {
-			return fmt.Errorf("sync layer: %w", err)
+			j.err = fmt.Errorf("sync layer: %w", err)
+			return j.err
 		}
 		if j.dir {
 			if err := syncDir(filepath.Dir(j.l.path)); err != nil {
@@ -219,6 +228,12 @@ func (n *node) undoSync(jobs []*syncJob) {
 
 // finishSync records what the synced files hold.
 func (n *node) finishSync(jobs []*syncJob, cuts uint64, err error) error {
+	for _, j := range jobs {
+		if j.err != nil && j.l.syncErr == nil {
+			j.l.syncErr = fmt.Errorf("what the disk holds of %s is not known until the content is stored: %w", j.l.path, j.err)
+			n.s.log.Error("local content could not be made durable", "inode", uint64(n.ino), "error", j.err)
+		}
+	}
 	if err != nil || cuts != n.cuts {
 		n.undoSync(jobs)
 		return err
