@@ -88,7 +88,7 @@ func makeTree(t *testing.T, dir string) {
 	check(t, os.Chown(filepath.Join(dir, "d4"), 1234, 5678))
 }
 
-// The child process of TestKilled: mounts the drive of a folder, and serves until it is killed.
+// The child process of startChild: mounts the drive of a folder, and serves until it is killed or its input ends.
 const killedEnv = "CCDRIVE_MOUNT_CHILD"
 
 func serveChild(job string) {
@@ -96,30 +96,32 @@ func serveChild(job string) {
 	dir, adapter, _ := strings.Cut(rest, "\x01")
 	t := childTB{}
 	d := openDrive(t, home)
-	mountDrive(t, d, dir, mount.Options{Adapter: mount.Adapter(adapter)})
+	m := mountDrive(t, d, dir, mount.Options{Adapter: mount.Adapter(adapter), AllowOther: true})
 	fmt.Println("mounted")
 	_, _ = io.Copy(io.Discard, os.Stdin)
+	check(t, m.Unmount(context.Background()))
+	d.close()
 }
 
 // childTB ends the child when something fails.
 type childTB struct{ testing.TB }
 
-func (childTB) Helper()                   {}
-func (childTB) Logf(f string, a ...any)   { fmt.Fprintf(os.Stderr, f+"\n", a...) }
-func (childTB) Errorf(f string, a ...any) { fmt.Fprintf(os.Stderr, f+"\n", a...) }
+func (childTB) Helper()                     {}
+func (childTB) Logf(f string, a ...any)     { fmt.Fprintf(os.Stderr, f+"\n", a...) }
+func (c childTB) Errorf(f string, a ...any) { c.Fatal(fmt.Sprintf(f, a...)) }
 func (childTB) Fatal(a ...any) {
-	fmt.Println(a...)
+	fmt.Fprintln(os.Stderr, a...)
 	os.Exit(1)
 }
 
 // startChild mounts in a process of its own.
-func startChild(t *testing.T, home, dir string, a mount.Adapter) *exec.Cmd {
+func startChild(t *testing.T, home, dir string, a mount.Adapter) (cmd *exec.Cmd, stdin io.Closer) {
 	exe, err := os.Executable()
 	check(t, err)
-	cmd := exec.Command(exe)
+	cmd = exec.Command(exe)
 	cmd.Env = append(os.Environ(), killedEnv+"="+home+"\x01"+dir+"\x01"+string(a))
 	cmd.Stderr = os.Stderr
-	_, err = cmd.StdinPipe()
+	stdin, err = cmd.StdinPipe()
 	check(t, err)
 	out, err := cmd.StdoutPipe()
 	check(t, err)
@@ -127,14 +129,25 @@ func startChild(t *testing.T, home, dir string, a mount.Adapter) *exec.Cmd {
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "mounted\n" {
 		t.Fatalf("child says %q (%v)", line, err)
 	}
-	return cmd
+	return cmd, stdin
+}
+
+// mountedApart mounts a new drive for the time of a test by another process: a process that is killed while it waits for itself stays for ever.
+func mountedApart(t *testing.T, a mount.Adapter) (dir string) {
+	dir = posixtest.OpenDir(t)
+	cmd, stdin := startChild(t, t.TempDir(), dir, a)
+	t.Cleanup(func() {
+		check(t, stdin.Close())
+		check(t, cmd.Wait())
+	})
+	return dir
 }
 
 // The mount of a killed process is dead; the next mount takes it over and has all that was fsynced.
 func TestKilled(t *testing.T) {
 	adapters(t, func(t *testing.T, a mount.Adapter) {
 		home, dir := t.TempDir(), posixtest.OpenDir(t)
-		cmd := startChild(t, home, dir, a)
+		cmd, _ := startChild(t, home, dir, a)
 		fd, err := unix.Open(filepath.Join(dir, "f"), unix.O_CREAT|unix.O_WRONLY, 0o644)
 		check(t, err)
 		_, err = unix.Write(fd, []byte("fsynced"))
@@ -165,7 +178,7 @@ func TestUnmountDir(t *testing.T) {
 		t.Errorf("unmount of a plain folder: %v", err)
 	}
 	for _, kill := range []bool{true, false} {
-		cmd := startChild(t, home, dir, mount.GoFuse)
+		cmd, _ := startChild(t, home, dir, mount.GoFuse)
 		if kill {
 			check(t, cmd.Process.Kill())
 			_ = cmd.Wait()

@@ -28,13 +28,11 @@ var bazilPins = map[string]string{
 }
 
 func TestPosixGoFuse(t *testing.T) {
-	_, m := mounted(t, mount.GoFuse)
-	posixtest.Run(t, m.Dir(), posixtest.Options{Pins: pins, LargeXattrs: true})
+	posixtest.Run(t, mountedApart(t, mount.GoFuse), posixtest.Options{Pins: pins, LargeXattrs: true})
 }
 
 func TestPosixBazil(t *testing.T) {
-	_, m := mounted(t, mount.Bazil)
 	all := maps.Clone(pins)
 	maps.Copy(all, bazilPins)
-	posixtest.Run(t, m.Dir(), posixtest.Options{Pins: all, LargeXattrs: true})
+	posixtest.Run(t, mountedApart(t, mount.Bazil), posixtest.Options{Pins: all, LargeXattrs: true})
 }
