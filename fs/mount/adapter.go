@@ -33,8 +33,8 @@ type Capabilities struct {
 	AtomicTrunc   bool // O_TRUNC is part of open
 }
 
-// CapabilitiesOf is the table that an adapter declares. Auto is what Auto chooses. The test suite runs over each adapter and fails when a
-// capability is declared that doesn't work, and when one works that isn't declared.
+// CapabilitiesOf is the table that an adapter declares. Auto is what Auto chooses. posixtest runs over each adapter; what it may fail is pinned
+// by name.
 func CapabilitiesOf(a Adapter) (Capabilities, error) {
 	a, err := a.choose()
 	if err != nil {

@@ -22,8 +22,8 @@
 // saves the kernel a GETXATTR before each write. Permissions are always checked by the kernel (default_permissions).
 // flock and fcntl locks stay in the kernel.
 //
-// POSIX ACLs are stored as opaque values (FUSE_POSIX_ACL is off): getfacl, setfacl, cp -a and rsync -A keep them, permission checks
-// look at the mode only. docs/posix.md lists what else doesn't conform.
+// POSIX ACLs: with go-fuse the kernel heeds them (FUSE_POSIX_ACL); vfs keeps mode and ACL in step and lets default ACLs be inherited. bazil can't
+// ask for that: they are kept and shown there, permission checks look at the mode only. docs/posix.md lists what else doesn't conform.
 //
 // # Interrupts
 //

@@ -3,7 +3,6 @@ package posixtest
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -242,21 +241,6 @@ func raw(call uintptr, id int) error {
 		return e
 	}
 	return nil
-}
-
-// readAll reads from a descriptor till the end.
-func readAll(fd int) ([]byte, error) {
-	return io.ReadAll(io.NewSectionReader(fdReader(fd), 0, 1<<40))
-}
-
-type fdReader int
-
-func (f fdReader) ReadAt(p []byte, off int64) (int, error) {
-	n, err := unix.Pread(int(f), p, off)
-	if n == 0 && err == nil {
-		err = io.EOF
-	}
-	return max(n, 0), err
 }
 
 // nano is a time in nanoseconds since 1970.
