@@ -75,8 +75,13 @@ func dirtyRanges(snap Snapshot, size int64, old []model.Extent) ([]chunk.Range, 
 	}
 	var out []chunk.Range
 	err := snap.DirtyRanges(func(off, n int64) bool {
-		if off < size {
-			out = append(out, chunk.Range{Off: off, Len: min(n, size-off)})
+		n = min(n, size-off)
+		switch last := len(out) - 1; {
+		case n <= 0:
+		case last >= 0 && out[last].Off+out[last].Len == off: // so that a hole isn't torn into pieces too short to count
+			out[last].Len += n
+		default:
+			out = append(out, chunk.Range{Off: off, Len: n})
 		}
 		return true
 	})

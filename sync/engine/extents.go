@@ -29,29 +29,19 @@ func extentsAt(x *index.Index, ino model.Ino, rev model.Rev, size int64) ([]mode
 // The answer has no holes: what it doesn't name is zeros.
 func overlay(base, changes []model.Extent, size int64) []model.Extent {
 	var out []model.Extent
-	put := func(e model.Extent, from, to int64) {
-		to = min(to, size)
-		if from < to && !e.IsHole() {
-			out = append(out, part(e, from, to))
+	under, over := walker{list: base}, walker{list: changes}
+	for pos := int64(0); pos < size; {
+		e, end := over.at(pos)
+		if e.Len == 0 { // no change here
+			var below int64
+			e, below = under.at(pos)
+			end = min(end, below)
 		}
-	}
-	i := 0
-	for _, b := range base {
-		from, end := b.Off, b.Off+b.Len
-		for ; i < len(changes) && changes[i].Off < end; i++ {
-			c := changes[i]
-			put(b, from, min(c.Off, end))
-			put(c, c.Off, c.Off+c.Len)
-			from = max(from, c.Off+c.Len)
+		end = min(end, size)
+		if !e.IsHole() {
+			out = append(out, part(e, pos, end))
 		}
-		// The last change may reach into this extent from the one before.
-		if i > 0 {
-			from = max(from, min(changes[i-1].Off+changes[i-1].Len, end))
-		}
-		put(b, from, end)
-	}
-	for ; i < len(changes); i++ {
-		put(changes[i], changes[i].Off, changes[i].Off+changes[i].Len)
+		pos = end
 	}
 	return out
 }
@@ -98,7 +88,7 @@ func difference(cur, want []model.Extent) [][]model.Extent {
 	}
 }
 
-// walker gives the extent or hole at increasing offsets, and where it ends.
+// walker gives the extent at increasing offsets (of length 0 where there is none), and where it or the gap ends.
 type walker struct {
 	list []model.Extent
 	i    int
