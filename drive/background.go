@@ -3,13 +3,14 @@
 package drive
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -92,14 +93,19 @@ func startSelf(log *os.File) (*exec.Cmd, *os.File, error) {
 	return cmd, r, nil
 }
 
-// backgroundError is what the process said before it ended.
+// backgroundError is what the process said before it ended, of the kind that its exit code tells.
 func backgroundError(log *os.File, before int64, err error) error {
 	const most = 16 << 10
 	b, rerr := io.ReadAll(io.NewSectionReader(log, before, most))
-	if text := bytes.TrimSpace(b); rerr == nil && len(text) > 0 {
-		return errors.New(string(text))
+	text := strings.TrimPrefix(strings.TrimSpace(string(b)), filepath.Base(os.Args[0])+": ")
+	if rerr != nil || text == "" {
+		return fmt.Errorf("the background process ended: %w", err)
 	}
-	return fmt.Errorf("the background process ended: %w", err)
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return errors.New(text)
+	}
+	return &remoteError{msg: text, kind: map[int]error{2: ErrUsage, 4: ErrNotFound}[exit.ExitCode()]}
 }
 
 // tellReady tells the process that waits in StartBackground.

@@ -21,7 +21,9 @@ func salvage(ctx context.Context, opt Options, from string, report *RecoveryRepo
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
 	s := &salvager{d: d, ctx: ctx, report: report, root: "Recovered " + opt.Clock().Local().Format("2006-01-02 15.04.05")}
-	if err := stage.SalvageUnknown(from, s.known, s.save); err != nil {
+	damage, err := stage.SalvageUnknown(from, s.known, s.save)
+	report.Problems = append(report.Problems, damage...)
+	if err != nil {
 		return fmt.Errorf("save what %s had not sent: %w", from, err)
 	}
 	return d.fs.SyncAll(ctx)
@@ -33,6 +35,26 @@ type salvager struct {
 	report *RecoveryReport
 	root   string
 	made   map[string]vfs.NodeID // folders
+
+	lost      [2]int64 // the run of lost bytes of the present file that isn't told yet
+	lostError error
+}
+
+// lose notes bytes that can't be read; runs that meet are told as one.
+func (s *salvager) lose(f *stage.SalvagedFile, from, to int64, err error) {
+	if s.lostError == nil || s.lost[1] != from {
+		s.tellLost(f)
+		s.lost, s.lostError = [2]int64{from, to}, err
+		return
+	}
+	s.lost[1] = to
+}
+
+func (s *salvager) tellLost(f *stage.SalvagedFile) {
+	if s.lostError != nil {
+		s.problem(f, fmt.Sprintf("the bytes from %d to %d are lost: %v", s.lost[0], s.lost[1], s.lostError))
+	}
+	s.lostError = nil
 }
 
 // known tells whether the restored drive has a content, or a later one. What was sent in the last moments may not have been published.
@@ -46,6 +68,7 @@ func (s *salvager) save(f stage.SalvagedFile) error {
 	for _, m := range f.Damage {
 		s.problem(&f, m)
 	}
+	defer s.tellLost(&f)
 	name := strings.Trim(path.Clean("/"+f.Path), "/")
 	if name == "" {
 		name = fmt.Sprintf("inode %d", f.Ino)
@@ -103,7 +126,7 @@ func (s *salvager) copyPiece(node vfs.NodeID, handle vfs.Handle, f *stage.Salvag
 		_, errno := s.d.fs.Write(s.ctx, vfs.Caller{}, node, handle, b, off, vfs.WriteFlags{})
 		return asError(errno)
 	} else if len(b) <= block {
-		s.problem(f, fmt.Sprintf("the bytes from %d to %d are lost: %v", off, off+int64(len(b)), err))
+		s.lose(f, off, off+int64(len(b)), err)
 		return s.ctx.Err()
 	}
 	for at := 0; at < len(b); at += block {

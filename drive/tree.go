@@ -2,12 +2,14 @@ package drive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
 	"github.com/cloudcoin/cloudcoin/fs/vfs"
 	"github.com/cloudcoin/cloudcoin/sync/engine"
 	"github.com/cloudcoin/cloudcoin/sync/fetch"
+	"github.com/cloudcoin/cloudcoin/sync/index"
 	"github.com/cloudcoin/cloudcoin/sync/model"
 	"github.com/cloudcoin/cloudcoin/sync/placement"
 )
@@ -22,7 +24,7 @@ func openFor(ctx context.Context, opt Options, mo MountOptions) (*Drive, error) 
 func (d *Drive) openTree() (err error) {
 	d.fetch = d.reader()
 	cfg := vfs.Config{
-		Index: d.index, Stage: d.stage, Remote: remote{d.fetch}, Notify: (*notify)(d), Clock: d.opt.Clock, Logger: d.opt.Logger, Report: d.warn,
+		Index: d.index, Stage: d.stage, Remote: remote{d.fetch}, Notify: (*notify)(d), Clock: d.opt.fileClock(), Logger: d.opt.Logger, Report: d.warn,
 		ReadOnly: d.opt.tree.ReadOnly, Space: d.space,
 	}
 	if os.Geteuid() != 0 {
@@ -31,6 +33,9 @@ func (d *Drive) openTree() (err error) {
 	if d.opt.tree.At != "" {
 		if cfg.At, err = d.when(d.opt.tree.At); err != nil {
 			return fmt.Errorf("--at: %w", err)
+		}
+		if _, err := d.index.At(cfg.At).Inode(model.RootIno); errors.Is(err, index.ErrNotFound) {
+			return fmt.Errorf("--at %s: the drive did not exist then: %w", d.opt.tree.At, ErrNotFound)
 		}
 	}
 	if d.opt.tree.FsyncStored {

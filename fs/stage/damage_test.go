@@ -105,12 +105,16 @@ func TestSalvageUnknown(t *testing.T) {
 		home := t.TempDir()
 		must(t, copyTree(r.home, home))
 		got := map[model.Ino]bool{}
-		must(t, SalvageUnknown(home, func(ino model.Ino, ctime int64) bool { return ino == 4 && ctime == 1 }, func(f SalvagedFile) error {
+		damage, err := SalvageUnknown(home, func(ino model.Ino, ctime int64) bool { return ino == 4 && ctime == 1 }, func(f SalvagedFile) error {
 			b := make([]byte, f.Size)
 			_, err := f.ReadAt(bg, nil, b, 0)
 			got[f.Ino] = err == nil && bytes.Equal(b, want[f.Ino])
 			return nil
-		}))
+		})
+		must(t, err)
+		if len(damage) != 0 {
+			t.Errorf("saved %v: an undamaged home is damaged: %q", saved, damage)
+		}
 		if len(got) != 4 || !got[2] || !got[3] || !got[5] || !got[6] {
 			t.Errorf("saved %v: %v", saved, got)
 		}

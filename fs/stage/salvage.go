@@ -70,12 +70,14 @@ func (f *SalvagedFile) DirtyRanges(fn func(off, n int64, hole bool) bool) {
 //
 // With the stage's map in order the answer is exact. Without it, contents may turn up that were removed or stored since.
 func Salvage(home string, fn func(SalvagedFile) error) error {
-	return SalvageUnknown(home, func(model.Ino, int64) bool { return true }, fn)
+	_, err := SalvageUnknown(home, func(model.Ino, int64) bool { return true }, fn)
+	return err
 }
 
 // SalvageUnknown also gives contents that were stored when known doesn't know them: their packs were at the providers, but the folder was lost
-// before a head named them. known is asked with the ctime of the content.
-func SalvageUnknown(home string, known func(ino model.Ino, ctime int64) bool, fn func(SalvagedFile) error) error {
+// before a head named them. known is asked with the ctime of the content. damage is what is wrong with the folder as a whole: it tells what may be lost even
+// when no file is left that could tell.
+func SalvageUnknown(home string, known func(ino model.Ino, ctime int64) bool, fn func(SalvagedFile) error) (damage []string, err error) {
 	s := &Stage{
 		dir: filepath.Join(home, "stage"), log: slog.New(slog.DiscardHandler),
 		nodes: make(map[model.Ino]*node), ghosts: make(map[*node]struct{}), damage: make(map[model.Ino]error),
@@ -88,14 +90,14 @@ func SalvageUnknown(home string, known func(ino model.Ino, ctime int64) bool, fn
 		clear(s.nodes)
 		sv.loadSidecars()
 	}
-	err := journal.Salvage(string(sj), sv.take, func(d *journal.DamageError) { sv.general = append(sv.general, d.Error()) })
+	err = journal.Salvage(string(sj), sv.take, func(d *journal.DamageError) { sv.general = append(sv.general, d.Error()) })
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("salvage: %w", err)
+		return sv.general, fmt.Errorf("salvage: %w", err)
 	}
 	if err != nil {
 		sv.general = append(sv.general, err.Error())
 	}
-	return sv.show(known, fn)
+	return sv.general, sv.show(known, fn)
 }
 
 // salvageJournal reads bodies out of a damaged journal's folder; it takes no records.

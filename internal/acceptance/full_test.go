@@ -79,7 +79,7 @@ func TestFullDisk(t *testing.T) {
 		}
 	}
 	_ = os.Remove(filepath.Join(d.Mount, fmt.Sprint("file-", wrote))) // what there is of the one that failed
-	if err := d.Kill(); err != nil { // a crash on a full disk
+	if err := d.Kill(); err != nil {                                  // a crash on a full disk
 		t.Fatal(err)
 	}
 	startMount(t, d)

@@ -129,16 +129,19 @@ func TestDamagedHome(t *testing.T) {
 	for _, p := range providers {
 		thaw(t, p)
 	}
-	for _, victim := range localFiles(t, d.Home) {
-		for _, how := range damages {
-			t.Run(how.name+" "+victim, func(t *testing.T) {
-				damagedHome(t, d, phrase, providers, victim, how, filepath.Join(src, "tree"), unsent)
-			})
-			if testing.Short() {
-				break
+	t.Run("files", func(t *testing.T) { // ends before the network does
+		for _, victim := range localFiles(t, d.Home) {
+			for _, how := range damages {
+				t.Run(how.name+" "+victim, func(t *testing.T) {
+					t.Parallel()
+					damagedHome(t, d, phrase, providers, victim, how, filepath.Join(src, "tree"), unsent)
+				})
+				if testing.Short() {
+					break
+				}
 			}
 		}
-	}
+	})
 }
 
 type damage struct {
@@ -211,7 +214,11 @@ func damagedHome(t *testing.T, d *session.Drive, phrase string, providers []sess
 	compare(t, tree, filepath.Join(saved.Mount, "tree"))
 	for name, content := range unsent {
 		found, err := filepath.Glob(filepath.Join(saved.Mount, "Recovered *", name))
-		if err != nil || len(found) == 0 || read(t, found[0]) != content {
+		if err == nil && len(found) > 0 && read(t, found[0]) == content {
+			continue
+		}
+		// What lay in the damaged file alone can't come back. Then it is told.
+		if only := strings.HasPrefix(victim, "stage/layers/") || strings.HasPrefix(victim, "journal/segment"); !only || !strings.Contains(out, victim) {
 			t.Errorf("%s was not saved (found %v); recover said:\n%s", name, found, out)
 		}
 	}

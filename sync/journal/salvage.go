@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 )
 
 // Salvage shows every record that can still be read in the segments of a journal that may be damaged, segment by segment, in
@@ -21,6 +22,13 @@ func Salvage(dir string, fn func(Record) error, bad func(*DamageError)) error {
 		return fmt.Errorf("salvage journal: %w", err)
 	}
 	sv := salvager{j: j, me: session{boot: hashBoot(bootID()), mount: mount}, by: map[uint32]session{}, fn: fn, bad: bad}
+	if h, err := j.readHead(); err == nil {
+		for num := h.cpSegment; num <= h.segment; num++ {
+			if !slices.Contains(nums, num) {
+				bad(&DamageError{j.path(segmentName(num)), 0, "the file is missing, and with it what was written last"})
+			}
+		}
+	}
 	for _, num := range nums {
 		if err := sv.segment(num); err != nil {
 			return fmt.Errorf("salvage journal: %w", err)
