@@ -2,14 +2,22 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"math/rand/v2"
 
+	"github.com/cloudcoin/cloudcoin/crypto/merkle"
 	"github.com/cloudcoin/cloudcoin/sync/model"
 	"github.com/cloudcoin/cloudcoin/sync/transfer"
 )
 
-// auditBatch is how many shards are asked for at once.
-const auditBatch = 1000
+const (
+	// auditBatch is how many shards are asked for at once.
+	auditBatch = 1000
+	// auditProofs is how many of those that a lease says it has must prove it, each by a random piece.
+	auditProofs = 4
+)
 
 // auditDue asks the leases that weren't asked lately whether they hold what they should; all of them with force.
 func (e *Engine) auditDue(ctx context.Context, force bool) error {
@@ -46,14 +54,27 @@ type question struct {
 	index int
 	id    model.ShardID
 	state model.ShardState
+	size  int64
 }
 
 // auditLease asks one lease for everything that it should hold, a batch at a time.
 func (e *Engine) auditLease(ctx context.Context, l transfer.Shards) error {
 	lease := l.Info().ID
 	var batch []question
+	draw, err := e.lots()
+	if err != nil {
+		return err
+	}
+	proofs, claimed := make([]question, 0, auditProofs), 0
 	ask := func() error {
-		err := e.ask(ctx, l, batch)
+		err := e.ask(ctx, l, batch, func(q question) { // each is drawn with the same chance
+			claimed++
+			if len(proofs) < auditProofs {
+				proofs = append(proofs, q)
+			} else if i := draw.IntN(claimed); i < auditProofs {
+				proofs[i] = q
+			}
+		})
 		batch = batch[:0]
 		return err
 	}
@@ -64,7 +85,7 @@ func (e *Engine) auditLease(ctx context.Context, l transfer.Shards) error {
 			after = p.ID
 			for i, s := range p.Shards {
 				if s.Lease == lease {
-					batch = append(batch, question{p.ID, i, s.ID, s.State})
+					batch = append(batch, question{p.ID, i, s.ID, s.State, p.ShardLen})
 				}
 			}
 			more = len(batch) >= auditBatch
@@ -86,11 +107,49 @@ func (e *Engine) auditLease(ctx context.Context, l transfer.Shards) error {
 			batch = append(batch, question{id: s.ID})
 		}
 	}
-	return ask()
+	if err := ask(); err != nil {
+		return err
+	}
+	return e.demand(ctx, l, proofs, draw)
 }
 
-// ask asks for a batch and notes the answers.
-func (e *Engine) ask(ctx context.Context, l transfer.Shards, batch []question) error {
+// lots draws what a provider can't foresee.
+func (e *Engine) lots() (*rand.Rand, error) {
+	var seed [32]byte
+	if _, err := io.ReadFull(e.cfg.Rand, seed[:]); err != nil {
+		return nil, fmt.Errorf("draw what to audit: %w", err)
+	}
+	return rand.New(rand.NewChaCha8(seed)), nil
+}
+
+// demand lets a lease prove that it holds what it says: a random leaf of each of some shards.
+func (e *Engine) demand(ctx context.Context, l transfer.Shards, proofs []question, draw *rand.Rand) error {
+	for _, q := range proofs {
+		off := draw.Int64N((q.size+merkle.LeafSize-1)/merkle.LeafSize) * merkle.LeafSize
+		err := l.Get(ctx, q.id, off, make([]byte, min(merkle.LeafSize, q.size-off)), q.size, true)
+		switch {
+		case errors.Is(err, transfer.ErrNotFound), errors.Is(err, transfer.ErrDamaged):
+			e.Warn(fmt.Sprintf("The provider of lease %s says that it holds data which it can't show; the data is rebuilt.", e.leaseName(l.Info().ID)))
+			if err := e.markBad(q); err != nil {
+				return err
+			}
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Engine) markBad(q question) error {
+	return e.markShards(q.pack, func(n int, s *model.Shard) {
+		if n == q.index && s.ID == q.id {
+			s.State = model.ShardBad
+		}
+	})
+}
+
+// ask asks for a batch and notes the answers. claimed is told of shards of packs that are said to be there.
+func (e *Engine) ask(ctx context.Context, l transfer.Shards, batch []question, claimed func(question)) error {
 	if len(batch) == 0 {
 		return nil
 	}
@@ -108,12 +167,10 @@ func (e *Engine) ask(ctx context.Context, l transfer.Shards, batch []question) e
 			e.care.missing[q.id] = true
 		case q.pack == (model.PackID{}):
 			// That it is there doesn't say that it is undamaged: a bad report stands until the piece was put again.
-		case !has[i] && q.state != model.ShardBad:
-			err = e.markShards(q.pack, func(n int, s *model.Shard) {
-				if n == q.index && s.ID == q.id {
-					s.State = model.ShardBad
-				}
-			})
+		case has[i] && q.state != model.ShardBad:
+			claimed(q)
+		case q.state != model.ShardBad:
+			err = e.markBad(q)
 		}
 		if err != nil {
 			return err

@@ -15,8 +15,9 @@ const (
 	// careEvery is how often the care loop looks while something isn't whole; careIdle otherwise.
 	careEvery = 10 * time.Second
 	careIdle  = 10 * time.Minute
-	// collectEvery is how often garbage is looked for.
+	// collectEvery is how often garbage is looked for; collectFirst after the start, so that it happens also where no run lasts a day.
 	collectEvery = 24 * time.Hour
+	collectFirst = 90 * time.Minute
 )
 
 // care is what the care loop remembers.
@@ -44,7 +45,7 @@ func (e *Engine) Bad(pack model.PackID, shard int, why error) {
 
 // careLoop keeps everything whole. Errors of one round are warnings: the next one tries again.
 func (e *Engine) careLoop(ctx context.Context) error {
-	e.care.collected = e.now()
+	e.care.collected = e.now().Add(collectFirst - collectEvery)
 	for {
 		e.caring.Lock()
 		whole, err := e.careOnce(ctx)

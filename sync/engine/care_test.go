@@ -10,6 +10,7 @@ import (
 	"github.com/cloudcoin/cloudcoin/sync/model"
 	"github.com/cloudcoin/cloudcoin/sync/placement"
 	"github.com/cloudcoin/cloudcoin/sync/transfer"
+	"github.com/cloudcoin/cloudcoin/sync/transfer/memshards"
 )
 
 // Two leases with one provider are lost together: they count once.
@@ -124,4 +125,50 @@ func TestTrashWaitsForItsDrop(t *testing.T) {
 	if err := e.emptyTrash(t.Context()); err != nil || there() {
 		t.Fatal("not deleted", err)
 	}
+}
+
+// liar says that it has everything.
+type liar struct{ *memshards.Store }
+
+func (l liar) Has(_ context.Context, ids []model.ShardID) ([]bool, error) {
+	return slices.Repeat([]bool{true}, len(ids)), nil
+}
+
+// A provider that has lost everything and says that it holds it all is found out by the proofs.
+func TestAuditWantsProof(t *testing.T) {
+	w := newWorld(t, 6)
+	w.wrap = func(i int, s *memshards.Store) transfer.Shards {
+		if i == 2 {
+			return liar{s}
+		}
+		return s
+	}
+	h := w.home(t.TempDir(), 1)
+	h.mkroot()
+	h.start()
+	h.write(h.create("f"), noise(1, 40<<20))
+	h.sync()
+	h.heal()
+	w.stores[2].Wipe()
+	if err := h.e.Audit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	has := 0
+	if err := h.x.Packs(model.PackID{}, func(p model.Pack) bool {
+		for _, s := range p.Shards {
+			if s.Lease != w.stores[2].Info().ID {
+				continue
+			}
+			if err := w.stores[2].Get(t.Context(), s.ID, 0, make([]byte, p.ShardLen), p.ShardLen, true); err == nil {
+				has++
+			}
+		}
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if has < 3 {
+		t.Errorf("%d shards were put again", has)
+	}
+	h.close()
 }
