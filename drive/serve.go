@@ -53,10 +53,13 @@ func (d *Drive) serve(ctx context.Context, mo MountOptions, ready func()) error 
 	}
 	ready()
 	tellReady()
+	d.mu.Lock()
+	mounted := d.mounted
+	d.mu.Unlock()
 	select {
 	case <-ctx.Done():
-	case <-d.mounted.Done():
-		if err := d.mounted.Wait(); err != nil {
+	case <-mounted.Done():
+		if err := mounted.Wait(); err != nil {
 			return fmt.Errorf("the mount at %s ended: %w; mount it again", mo.Dir, err)
 		}
 	}
