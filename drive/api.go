@@ -117,8 +117,7 @@ func (d *Drive) apiUnmount(*http.Request) (any, error) {
 }
 
 func (d *Drive) apiHistory(r *http.Request) (any, error) {
-	device := d.cfg.Device
-	revs, err := history.Of(d.index, r.FormValue("path"), func(model.Rev) string { return device })
+	revs, err := history.Of(d.index, r.FormValue("path"), func(rev model.Rev) string { return d.engine.DeviceOf(rev).String() })
 	if err != nil {
 		return nil, err
 	}

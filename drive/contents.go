@@ -2,6 +2,7 @@ package drive
 
 import (
 	"math"
+	"sort"
 	"syscall"
 
 	"github.com/cloudcoin/cloudcoin/fs/stage"
@@ -62,11 +63,38 @@ type dirtyRun struct {
 	hole     bool
 }
 
-// snapshot is one frozen version: the stage's runs over the base.
+// snapshot is one frozen version: the stage's runs over the base. One goroutine at a time looks for holes.
 type snapshot struct {
 	*stage.Snapshot
-	base  *fetch.Base
+	base  finder
 	dirty []dirtyRun // in order, apart from each other or touching
+
+	// The newest answers of all and of the base, for data and for holes. A file that was written at ten thousand places is asked about
+	// between any two of them, and mostly has no hole at all: without them each question would walk to the end of the file.
+	all, below [2]found
+}
+
+// finder tells where data and holes of a base are; beyond every file when there is none.
+type finder interface {
+	NextData(off int64) (int64, error)
+	NextHole(off int64) (int64, error)
+}
+
+// found is an answer: what was looked for from off from on begins at at. So it does from any offset between the two.
+type found struct {
+	known    bool
+	from, at int64
+}
+
+func (f *found) get(off int64, look func(off int64) (int64, error)) (int64, error) {
+	if f.known && f.from <= off && off <= f.at {
+		return f.at, nil
+	}
+	at, err := look(off)
+	if err == nil {
+		*f = found{true, off, at}
+	}
+	return at, err
 }
 
 func (s *snapshot) DirtyRanges(fn func(off, n int64) bool) error {
@@ -78,18 +106,20 @@ func (s *snapshot) DirtyRanges(fn func(off, n int64) bool) error {
 	return nil
 }
 
-func (s *snapshot) NextData(off int64) (int64, error) { return s.next(off, false) }
+func (s *snapshot) NextData(off int64) (int64, error) {
+	return s.all[0].get(off, func(off int64) (int64, error) { return s.next(off, false) })
+}
 
-func (s *snapshot) NextHole(off int64) (int64, error) { return s.next(off, true) }
+func (s *snapshot) NextHole(off int64) (int64, error) {
+	return s.all[1].get(off, func(off int64) (int64, error) { return s.next(off, true) })
+}
 
 // next finds the first byte from off on that is in a hole, or that is data; Size when there is none.
 func (s *snapshot) next(off int64, hole bool) (int64, error) {
-	for _, r := range s.dirty {
-		if r.end <= off {
-			continue
-		}
+	first := sort.Search(len(s.dirty), func(i int) bool { return s.dirty[i].end > off })
+	for _, r := range s.dirty[first:] {
 		if off < r.off { // between runs all is as in the base
-			at, err := s.below(off, hole)
+			at, err := s.under(off, hole)
 			if err != nil || at < r.off {
 				return min(at, s.Size()), err
 			}
@@ -100,13 +130,14 @@ func (s *snapshot) next(off int64, hole bool) (int64, error) {
 		}
 		off = r.end
 	}
-	at, err := s.below(off, hole)
+	at, err := s.under(off, hole)
 	return min(at, s.Size()), err
 }
 
-func (s *snapshot) below(off int64, hole bool) (int64, error) {
+// under is next in the base.
+func (s *snapshot) under(off int64, hole bool) (int64, error) {
 	if hole {
-		return s.base.NextHole(off)
+		return s.below[1].get(off, s.base.NextHole)
 	}
-	return s.base.NextData(off)
+	return s.below[0].get(off, s.base.NextData)
 }

@@ -42,6 +42,7 @@ type Options struct {
 	CacheLimit  int64  // bytes of local disk for contents; 0: DefaultCacheLimit
 	Logger      *slog.Logger
 	Clock       func() time.Time // nil: time.Now
+	FileClock   func() time.Time // what files are stamped with; nil: the system's coarse clock
 
 	tree MountOptions // how the tree is to look; set by Serve
 }
@@ -53,6 +54,9 @@ const (
 )
 
 func (o *Options) defaults() {
+	if o.FileClock == nil {
+		o.FileClock = fileClock
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -24,7 +24,7 @@ func openFor(ctx context.Context, opt Options, mo MountOptions) (*Drive, error) 
 func (d *Drive) openTree() (err error) {
 	d.fetch = d.reader()
 	cfg := vfs.Config{
-		Index: d.index, Stage: d.stage, Remote: remote{d.fetch}, Notify: (*notify)(d), Clock: d.opt.fileClock(), Logger: d.opt.Logger, Report: d.warn,
+		Index: d.index, Stage: d.stage, Remote: remote{d.fetch}, Notify: (*notify)(d), Clock: d.opt.FileClock, Logger: d.opt.Logger, Report: d.warn,
 		ReadOnly: d.opt.tree.ReadOnly, Space: d.space,
 	}
 	if os.Geteuid() != 0 {
