@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -88,6 +89,9 @@ func (j *Journal) settle(r *scanResult, known LSN) error {
 			return fmt.Errorf("open the journal: %w", err)
 		}
 	}
+	if err := syncDir(j.dir); err != nil { // a segment that was recycled right before the process ended
+		return fmt.Errorf("open the journal: %w", err)
+	}
 	j.durable.Store(uint64(r.end))
 	return nil
 }
@@ -156,7 +160,11 @@ func (j *Journal) Replay(fn func(Record) error) error {
 	if again.end != r.end {
 		return &DamageError{j.path(segmentName(again.tail.num)), again.tail.off, "the journal changed between opening and replay"}
 	}
-	return j.begun(again, nums)
+	if err := j.begun(again, nums); err != nil {
+		return err
+	}
+	// Durable before anything stands behind it: a session of which a power cut leaves records, but not the first one, would give its number to the next.
+	return j.Sync(context.Background(), j.End())
 }
 
 // begun opens the tail for writing and writes this session's first record.

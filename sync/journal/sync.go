@@ -85,17 +85,18 @@ func (j *Journal) flush() error {
 		return j.failed
 	}
 	j.durable.Store(uint64(target))
-	j.dropSynced(dirty)
+	j.dropSynced(dirty, target)
 	if j.marked < target {
 		j.noteLater()
 	}
 	return nil
 }
 
-// dropSynced closes the write handles of segments that got their last record and are durable now. mu is held.
-func (j *Journal) dropSynced(dirty []*segment) {
+// dropSynced closes the write handles of segments that got their last record before the position target, up to which all is durable now: one that
+// got its last records while it was being synced has to be synced again. mu is held.
+func (j *Journal) dropSynced(dirty []*segment, target LSN) {
 	for _, s := range dirty {
-		if s == j.cur {
+		if s == j.cur || s.end() > target {
 			continue
 		}
 		if err := s.f.Close(); err != nil {
