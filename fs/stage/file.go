@@ -224,3 +224,10 @@ func (n *node) nextHole(off int64) (int64, error) {
 	}
 	return n.size, nil
 }
+
+// Unsynced tells whether a power cut could take some of the content although all of the journal is durable.
+func (f *File) Unsynced() bool {
+	f.n.mu.RLock()
+	defer f.n.mu.RUnlock()
+	return f.n.needSync()
+}

@@ -8,10 +8,6 @@ import (
 	"github.com/cloudcoin/cloudcoin/sync/model"
 )
 
-// bigContent is the size from which contents lie in a layer file beside the journal: it has to be synced before a rename over an
-// existing name, so that a power cut leaves the old content or the new one.
-const bigContent = 64 << 10
-
 // rename is one renameat2 under way.
 type rename struct {
 	fs                 *FS
@@ -61,7 +57,8 @@ func (fs *FS) Rename(ctx context.Context, c Caller, oldParent NodeID, oldName st
 	return errno
 }
 
-// syncBefore makes a large new content durable before its name replaces an old one.
+// syncBefore makes a new content that lies beside the journal durable before its name replaces an old one, so that a power cut leaves the old content
+// or the new one. What is in the journal needs no flush: the rename comes after it there.
 func (fs *FS) syncBefore(ctx context.Context, src model.Dirent, r *rename) syscall.Errno {
 	if src.Type != model.TypeRegular || r.flags != 0 {
 		return 0
@@ -70,7 +67,7 @@ func (fs *FS) syncBefore(ctx context.Context, src model.Dirent, r *rename) sysca
 		return 0
 	}
 	rec, errno := fs.stat(src.Ino)
-	if errno != 0 || rec.Size <= bigContent {
+	if errno != 0 {
 		return 0
 	}
 	l := fs.live.get(src.Ino)
@@ -83,6 +80,9 @@ func (fs *FS) syncBefore(ctx context.Context, src model.Dirent, r *rename) sysca
 		return errno
 	}
 	defer closeFile()
+	if !f.Unsynced() {
+		return 0
+	}
 	return fs.errno("sync before rename", f.Sync(ctx))
 }
 

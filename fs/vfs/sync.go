@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"syscall"
 
+	"github.com/cloudcoin/cloudcoin/fs/stage"
 	"github.com/cloudcoin/cloudcoin/sync/model"
 )
 
@@ -57,8 +58,11 @@ func (fs *FS) fsync(ctx context.Context, l *live, dataOnly bool) syscall.Errno {
 		l.mu.Unlock()
 		return 0
 	}
-	f := l.file
-	var errno syscall.Errno
+	f, errno := fs.unsynced(l)
+	if errno != 0 {
+		l.mu.Unlock()
+		return errno
+	}
 	if f == nil || !f.Dirty() || l.explicit && !dataOnly {
 		errno = fs.flushRecord(l) // the stage doesn't carry it
 	}
@@ -79,6 +83,21 @@ func (fs *FS) fsync(ctx context.Context, l *live, dataOnly bool) syscall.Errno {
 		return fs.errno("wait until stored", fs.cfg.FsyncStored(ctx, l.ino))
 	}
 	return 0
+}
+
+// unsynced is the local content that an fsync has to make durable, nil when there is none. What another descriptor wrote, closed since, counts too. Holds l.mu.
+func (fs *FS) unsynced(l *live) (*stage.File, syscall.Errno) {
+	if l.file != nil {
+		return l.file, 0
+	}
+	rec, errno := fs.record(l.ino)
+	if errno != 0 || !rec.IsRegular() || l.orphan {
+		return nil, errno
+	}
+	if rec.Content.Kind != model.ContentStaged {
+		return nil, 0
+	}
+	return fs.content(l)
 }
 
 // FsyncDir returns when all names of the folder are durable.
