@@ -75,9 +75,13 @@ func (w *Writer) step() error {
 		return w.extend(name, f)
 	case n < 63:
 		return w.shorten(name, f)
-	case n < 83:
+	case n < 75:
 		return w.replace(name)
-	case n < 91:
+	case n < 79:
+		return w.carelessReplace(name)
+	case n < 85:
+		return w.late(name, f)
+	case n < 92:
 		return w.unlink(name, f)
 	default:
 		return w.unsynced(name, f)
@@ -204,7 +208,11 @@ func (w *Writer) replace(name string) error {
 	if err := w.write(tmp, os.O_CREATE|os.O_EXCL, f, version, 0, n); err != nil {
 		return err
 	}
-	// From here on either may be there under the name, whole: Check accepts both until the folder's fsync.
+	return w.rename(tmp, name, f)
+}
+
+// rename puts a file over another one. From here on either may be there under the name, whole: Check accepts both until the folder's fsync.
+func (w *Writer) rename(tmp, name string, f *file) error {
 	w.note(func() {
 		f.base = f.acked
 		w.names[name].next = f
@@ -220,6 +228,50 @@ func (w *Writer) replace(name string) error {
 		f.named = true
 		e.past, e.now, e.next = append(e.past, e.now), f, nil
 	})
+	return nil
+}
+
+// carelessReplace is replace without fsync of the file, which may have been longer once. The drive promises more than POSIX: the old content or the new one.
+func (w *Writer) carelessReplace(name string) error {
+	f := w.newFile()
+	tmp := fmt.Sprintf("tmp-%d", f.id)
+	n := w.size()
+	keep := 1 + w.rnd.Int64N(n)
+	var version uint64
+	w.note(func() { w.temps[tmp] = f; version = f.wrote(0, n) })
+	h, err := os.OpenFile(filepath.Join(w.dir, tmp), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	if _, err = h.WriteAt(blocks(f.id, version, 0, n), 0); err == nil && w.rnd.IntN(2) == 0 {
+		w.note(func() { f.cut(keep) })
+		err = h.Truncate(keep * blockSize)
+	}
+	if err = errors.Join(err, h.Close()); err != nil {
+		return err
+	}
+	w.note(f.synced) // by the rename
+	return w.rename(tmp, name, f)
+}
+
+// late writes much, closes the file, and fsyncs it by another descriptor.
+func (w *Writer) late(name string, f *file) error {
+	n := 1 + w.rnd.Int64N(12000)
+	var version uint64
+	w.note(func() { version = f.wrote(0, n) })
+	path := filepath.Join(w.dir, name)
+	h, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = h.WriteAt(blocks(f.id, version, 0, n), 0)
+	if err = errors.Join(err, h.Close()); err != nil {
+		return err
+	}
+	if err := syncDir(path); err != nil {
+		return err
+	}
+	w.note(f.synced)
 	return nil
 }
 
