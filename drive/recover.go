@@ -83,7 +83,8 @@ func (r *Recovery) phrase(stdin io.Reader) (phrase.Phrase, error) {
 func prepareRecovery(h Home) (*homelock.Lock, error) {
 	marker := h.path(unfinished)
 	_, err := os.Lstat(marker)
-	again := err == nil
+	_, cerr := os.Lstat(h.path("drive.json")) // written last: with it the recovery came to its end, and there may be new files
+	again := err == nil && errors.Is(cerr, os.ErrNotExist)
 	if h.Exists() && !again {
 		return nil, fmt.Errorf("%s: %w; recover into an empty --home, and name this one with --from when it is damaged", h.Dir, ErrHasDrive)
 	}

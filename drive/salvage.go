@@ -21,13 +21,44 @@ func salvage(ctx context.Context, opt Options, from string, report *RecoveryRepo
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
 	s := &salvager{d: d, ctx: ctx, report: report, root: "Recovered " + opt.Clock().Local().Format("2006-01-02 15.04.05")}
-	damage, err := stage.SalvageUnknown(from, s.known, s.save)
+	damage, err := stage.SalvageUnknown(from, s.known, s.saveOrTell)
 	report.Problems = append(report.Problems, damage...)
 	if err != nil {
 		return fmt.Errorf("save what %s had not sent: %w", from, err)
 	}
-	return d.fs.SyncAll(ctx)
+	if err := d.fs.SyncAll(ctx); err != nil {
+		return err
+	}
+	if s.failed > 0 {
+		return fmt.Errorf("save what %s had not sent: %d files could not be saved, the problems say why; keep that folder", from, s.failed)
+	}
+	return nil
 }
+
+// saveOrTell goes on after a file that can't be saved. Last known paths may contradict each other (a name that was a file and is a folder now): such
+// a file is saved under its number.
+func (s *salvager) saveOrTell(f stage.SalvagedFile) error {
+	err := s.save(f)
+	if err != nil && s.ctx.Err() == nil && f.Path != "" && !errors.Is(err, syscall.ENOSPC) {
+		nameless := f
+		nameless.Path, nameless.Damage = "", nil
+		if again := s.save(nameless); again == nil {
+			s.problem(&f, fmt.Sprintf("it is saved as %s: %v", inodeName(f.Ino), err))
+			return nil
+		}
+	}
+	switch {
+	case err == nil:
+		return nil
+	case s.ctx.Err() != nil, errors.Is(err, syscall.ENOSPC):
+		return err
+	}
+	s.failed++
+	s.problem(&f, err.Error())
+	return nil
+}
+
+func inodeName(ino model.Ino) string { return fmt.Sprintf("inode %d", ino) }
 
 type salvager struct {
 	d      *Drive
@@ -35,6 +66,7 @@ type salvager struct {
 	report *RecoveryReport
 	root   string
 	made   map[string]vfs.NodeID // folders
+	failed int
 
 	lost      [2]int64 // the run of lost bytes of the present file that isn't told yet
 	lostError error
@@ -71,7 +103,7 @@ func (s *salvager) save(f stage.SalvagedFile) error {
 	defer s.tellLost(&f)
 	name := strings.Trim(path.Clean("/"+f.Path), "/")
 	if name == "" {
-		name = fmt.Sprintf("inode %d", f.Ino)
+		name = inodeName(f.Ino)
 	}
 	parent, err := s.folder(path.Join(s.root, path.Dir(name)))
 	if err != nil {
