@@ -125,6 +125,7 @@ type status struct {
 	State        string
 	PendingFiles int64 `json:"pending_files"`
 	StoredFiles  int64 `json:"stored_files"`
+	CachedBytes  int64 `json:"cached_bytes"`
 	Health       struct {
 		Packs  int
 		AtRisk int `json:"at_risk"`

@@ -129,19 +129,17 @@ func TestDamagedHome(t *testing.T) {
 	for _, p := range providers {
 		thaw(t, p)
 	}
-	t.Run("files", func(t *testing.T) { // ends before the network does
-		for _, victim := range localFiles(t, d.Home) {
-			for _, how := range damages {
-				t.Run(how.name+" "+victim, func(t *testing.T) {
-					t.Parallel()
-					damagedHome(t, d, phrase, providers, victim, how, filepath.Join(src, "tree"), unsent)
-				})
-				if testing.Short() {
-					break
-				}
+	cc(t, d, "unmount", d.Mount) // what the killed process left
+	for _, victim := range localFiles(t, d.Home) {
+		for _, how := range damages {
+			t.Run(how.name+" "+victim, func(t *testing.T) {
+				damagedHome(t, d, phrase, providers, victim, how, filepath.Join(src, "tree"), unsent)
+			})
+			if testing.Short() {
+				break
 			}
 		}
-	})
+	}
 }
 
 type damage struct {

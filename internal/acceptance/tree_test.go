@@ -61,6 +61,9 @@ func TestTreeSurvivesStopAndEviction(t *testing.T) {
 	compare(t, src, copied)
 	cc(t, d, "sync", "--timeout", "2m")
 	cc(t, d, "evict")
+	if s := getStatus(t, d); s.CachedBytes != 0 {
+		t.Errorf("after evict %d bytes of what is stored are still here", s.CachedBytes)
+	}
 	stop(t, d)
 	start(t, d)
 	compare(t, src, copied)
