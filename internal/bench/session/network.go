@@ -2,6 +2,8 @@ package session
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +11,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/cloudcoin/cloudcoin/crypto/leasecode"
+	"github.com/cloudcoin/cloudcoin/drive/lease"
+	"github.com/cloudcoin/cloudcoin/sync/model"
 )
 
 // Provider is one provider of a running local network.
@@ -51,4 +57,29 @@ func (d *Drive) TakeLeases(ctx context.Context, phraseFile string, providers []P
 		}
 	}
 	return nil
+}
+
+// Rent takes a granted lease of the first provider of a running network, for a client without a drive.
+func (d *Drive) Rent(ctx context.Context) (*lease.Client, error) {
+	providers, err := d.Providers()
+	if err != nil {
+		return nil, err
+	}
+	public, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	grant := exec.CommandContext(ctx, filepath.Join(d.Bin, "ccprovider"), "grant", "--home", providers[0].Home, "--size", "100GiB",
+		"--for", leasecode.FormatKey(public), "--until", "1y")
+	out, err := grant.Output()
+	if err != nil {
+		return nil, fmt.Errorf("ccprovider grant: %w", err)
+	}
+	code, err := leasecode.Parse(string(out))
+	if err != nil {
+		return nil, err
+	}
+	return lease.New(lease.Config{
+		URL: providers[0].URL, Provider: code.Provider, Lease: model.LeaseID(code.ID), Key: key, Network: code.Network,
+	})
 }

@@ -17,6 +17,8 @@ import (
 	"github.com/cloudcoin/cloudcoin/internal/bench/far"
 	"github.com/cloudcoin/cloudcoin/internal/bench/local"
 	"github.com/cloudcoin/cloudcoin/internal/bench/pipeline"
+	"github.com/cloudcoin/cloudcoin/internal/bench/rent"
+	"github.com/cloudcoin/cloudcoin/internal/bench/scale"
 	"github.com/cloudcoin/cloudcoin/internal/bench/session"
 	"github.com/cloudcoin/cloudcoin/internal/bench/table"
 )
@@ -25,6 +27,7 @@ type bench struct {
 	bin, dir string
 	runs     int
 	size     int64
+	files    int
 	only     *regexp.Regexp
 }
 
@@ -34,6 +37,7 @@ func main() {
 	flag.StringVar(&b.dir, "dir", "", "folder on the disk to measure (default: a temporary one)")
 	flag.IntVar(&b.runs, "runs", 3, "runs of each row; the median is printed")
 	size := flag.Int64("size", 1024, "MiB of the big file")
+	flag.IntVar(&b.files, "files", 1_000_000, "files of the table scale")
 	only := flag.String("only", "", "regular expression of the rows of the local table to run")
 	flag.Parse()
 	if *only != "" {
@@ -68,13 +72,19 @@ func (b *bench) run(ctx context.Context, what string) error {
 		return b.local(ctx, dir)
 	case "far":
 		return b.far(ctx, dir)
+	case "provider":
+		return b.provider(ctx, dir)
+	case "scale":
+		return b.scale(ctx, dir)
 	case "all", "":
-		if err := b.local(ctx, dir); err != nil {
-			return err
+		for _, table := range []func(context.Context, string) error{b.local, b.far, b.provider} {
+			if err := table(ctx, dir); err != nil {
+				return err
+			}
 		}
-		return b.far(ctx, dir)
+		return nil
 	}
-	return fmt.Errorf("unknown table %q: local, far or all", what)
+	return fmt.Errorf("unknown table %q: local, far, provider, scale or all", what)
 }
 
 func logf(format string, a ...any) { fmt.Fprintf(os.Stderr, format+"\n", a...) }
@@ -164,6 +174,38 @@ func (b *bench) far(ctx context.Context, dir string) error {
 		return err
 	}
 	return table.Print(os.Stdout, "The far path: fixed bounds", []string{far.Ours}, rows.Alone)
+}
+
+// provider measures a whole ccprovider beside one of the bare servers.
+func (b *bench) provider(ctx context.Context, dir string) error {
+	urls, stop, err := serveSix(filepath.Join(dir, "bare"))
+	if err != nil {
+		return err
+	}
+	defer stop()
+	network := session.New(b.bin, filepath.Join(dir, "network"))
+	if err := network.StartNetwork(ctx); err != nil {
+		return err
+	}
+	defer func() { _ = network.Kill() }() // its data goes with the folder
+	client, err := network.Rent(ctx)
+	if err != nil {
+		return err
+	}
+	rows, err := rent.Run(ctx, rent.Options{Bare: urls[0], Lease: client, Runs: b.runs, Log: logf})
+	if err != nil {
+		return err
+	}
+	return table.Print(os.Stdout, "A provider: the whole program with a lease, beside a bare durable handler; HTTP on loopback", []string{rent.Bare, rent.Ours}, rows)
+}
+
+// scale measures a drive of many files.
+func (b *bench) scale(ctx context.Context, dir string) error {
+	rows, err := scale.Run(ctx, scale.Options{Dir: dir, Bin: b.bin, Files: b.files, Log: logf})
+	if err != nil {
+		return err
+	}
+	return table.Print(os.Stdout, fmt.Sprintf("A drive of %d files", b.files), []string{scale.Ours}, rows)
 }
 
 // serveSix runs the six bare file servers as a process of their own, as the providers are.
