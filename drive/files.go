@@ -8,9 +8,22 @@ import (
 	"github.com/cloudcoin/cloudcoin/sync/model"
 )
 
+// all is more than there can be.
+const all = 1 << 62
+
 // Evict drops cached copies of everything that is stored.
 func (d *Drive) Evict() (Evicted, error) {
-	freed, err := d.stage.Evict(1 << 62)
+	freed, err := d.stage.Evict(all)
+	if err == nil && d.stage.Usage().Cached > 0 { // small contents in the journal's running segment
+		if err = d.journal.Roll(); err == nil {
+			var more int64
+			more, err = d.stage.Evict(all)
+			freed += more
+		}
+	}
+	if err == nil {
+		err = d.checkpoint() // gives the room of the journal's segments back
+	}
 	if err != nil {
 		return Evicted{}, fmt.Errorf("evict: %w", err)
 	}

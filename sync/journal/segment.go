@@ -161,6 +161,25 @@ func (j *Journal) prepare() {
 	})
 }
 
+// Roll lets further records begin a new segment, so that the present one can be given up as a whole when nobody needs it any more. An empty segment stays.
+func (j *Journal) Roll() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for {
+		if err := j.usable(); err != nil {
+			return err
+		}
+		if j.cur.off == segmentHeader {
+			return nil
+		}
+		if again, err := j.roll(); err != nil {
+			return fmt.Errorf("begin a segment of the journal: %w", err)
+		} else if !again {
+			return nil
+		}
+	}
+}
+
 // roll makes the next segment the current one. mu is held, and is let go while a preparation under way is waited for; the caller looks again
 // whether rolling is still needed when again is true.
 func (j *Journal) roll() (again bool, err error) {
