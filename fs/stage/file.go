@@ -229,5 +229,5 @@ func (n *node) nextHole(off int64) (int64, error) {
 func (f *File) Unsynced() bool {
 	f.n.mu.RLock()
 	defer f.n.mu.RUnlock()
-	return f.n.needSync()
+	return f.n.unsyncedBytes() > 0
 }

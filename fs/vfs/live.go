@@ -180,6 +180,7 @@ func (fs *FS) record(ino model.Ino) (model.Inode, syscall.Errno) {
 func (fs *FS) put(b *index.Batch, l *live, rec *model.Inode) {
 	if l.file != nil && l.file.Dirty() && !l.orphan {
 		if v := l.file.Version(); rec.Content.Kind != model.ContentStaged || rec.Content.Version != v {
+			fs.settleFile(l) // a crash must not leave a record with a version that no record of the stage speaks of
 			rec.Content = model.Content{Kind: model.ContentStaged, Version: v, Rev: rec.Content.Rev}
 		}
 	}

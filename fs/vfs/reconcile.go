@@ -53,8 +53,11 @@ func (fs *FS) catchUp(s stagedContent) error {
 	// A record is never put without the content that its file has, so one that isn't older than the content names it, or
 	// names the stored one that came of it.
 	staged := rec.Content.Kind == model.ContentStaged && rec.Content.Version == s.version
-	if s.ctime <= rec.Ctime && (staged || rec.Content.Kind == model.ContentStored) {
+	if s.ctime <= rec.Ctime && staged {
 		return nil
+	}
+	if s.ctime <= rec.Ctime && rec.Content.Kind == model.ContentStored && fs.st.Stored(s.ino, s.version) == nil {
+		return nil // the crash came before the stage knew; a version that isn't final was written since, right before the crash
 	}
 	rec.Size = s.size
 	if s.ctime > rec.Ctime {
