@@ -47,6 +47,7 @@ var known = []struct {
 	name   string
 }{
 	{vault.ErrTerm, http.StatusPaymentRequired, "payment-required"},
+	{vault.ErrDropping, http.StatusServiceUnavailable, "busy"},
 	{vault.ErrMismatch, http.StatusBadRequest, "shard-mismatch"},
 	{vault.ErrSlots, http.StatusRequestEntityTooLarge, "too-many-slots"},
 	{ledger.ErrQuota, http.StatusRequestEntityTooLarge, "lease-full"},

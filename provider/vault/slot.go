@@ -9,7 +9,7 @@ import (
 )
 
 // PutSlot replaces a slot's value when allow, which is given the stored value (nil when there is none), permits it by nil. It returns allow's error otherwise.
-// allow may return Same: then nothing is written and nil is returned. Errors: ErrTerm, ErrSlots, ledger.ErrNotFound, shardstore.ErrFull.
+// allow may return Same: then nothing is written and nil is returned. Errors: ErrTerm, ErrDropping, ErrSlots, ledger.ErrNotFound, shardstore.ErrFull.
 func (v *Vault) PutSlot(lease ids.Lease, name string, value []byte, allow func(stored []byte) error) error {
 	_, _, state, err := v.Lease(lease)
 	if err != nil {
@@ -18,8 +18,10 @@ func (v *Vault) PutSlot(lease ids.Lease, name string, value []byte, allow func(s
 	if state != ledger.StateOpen {
 		return ErrTerm
 	}
-	whole := v.leaseLock(lease)
-	whole.RLock()
+	whole, err := v.enter(lease)
+	if err != nil {
+		return err
+	}
 	defer whole.RUnlock()
 	defer v.keys.lock(key{lease: lease, slot: name})()
 	stored, err := v.store.Slot(lease, name)

@@ -80,8 +80,10 @@ func (u *Upload) Commit() (fresh bool, err error) {
 		return false, fmt.Errorf("%w: %d bytes have the id %x", ErrMismatch, u.hash.Size(), got)
 	}
 	v := u.vault
-	whole := v.leaseLock(u.lease)
-	whole.RLock()
+	whole, err := v.enter(u.lease)
+	if err != nil {
+		return false, err
+	}
 	defer whole.RUnlock()
 	defer v.keys.lock(key{lease: u.lease, shard: u.id})()
 	there, err := v.has(u.lease, u.id)

@@ -10,6 +10,9 @@
 // finished; a shard whose bytes a power cut left incomplete under their name is removed then, which is why the announcement comes first.
 // A shard that is put again replaces the stored bytes, which heals them if they were damaged, and changes no counter.
 //
+// A drop of a whole lease that the disk interrupts stays announced, and the next start would go on with it, whatever came since. So nothing comes:
+// whoever adds to such a lease first ends the drop, and is refused while that fails.
+//
 // # Locks
 //
 // A lease's lock (read for changes of one shard or slot, write for dropping and recounting the whole lease) stands before the lock of a
@@ -41,6 +44,8 @@ var (
 	ErrTerm = errors.New("the lease's term is over")
 	// ErrMismatch is returned when the bytes of a shard don't have the id under which they were to be put.
 	ErrMismatch = errors.New("the bytes don't have this shard id")
+	// ErrDropping is returned when something is to be added to a lease whose data is being dropped and the disk doesn't let that end.
+	ErrDropping = errors.New("the lease's data is being dropped and the disk refuses to finish that")
 	// ErrSlots is returned when a lease has MaxSlots slots already.
 	ErrSlots = errors.New("the lease has as many slots as it may have")
 )
@@ -59,6 +64,7 @@ type Vault struct {
 	mu     sync.Mutex       // guards coming; the innermost lock
 	coming map[key]struct{} // shards that have a name and may not be durable yet
 	leases sync.Map         // ids.Lease → *sync.RWMutex
+	drops  sync.Map         // ids.Lease → ledger.Intent: drops that failed halfway; guarded by the lease's lock
 }
 
 // Open finishes in the ledger what a crash left open. The store and the ledger stay the caller's to close.
@@ -165,67 +171,6 @@ func (v *Vault) List(lease ids.Lease, after *ids.Shard, limit int) ([]shardstore
 func (v *Vault) leaseLock(id ids.Lease) *sync.RWMutex {
 	l, _ := v.leases.LoadOrStore(id, &sync.RWMutex{})
 	return l.(*sync.RWMutex)
-}
-
-// DropLease removes all shards and slots of a lease; the lease itself stays.
-func (v *Vault) DropLease(id ids.Lease) error {
-	l := v.leaseLock(id)
-	l.Lock()
-	defer l.Unlock()
-	ins, err := v.ledger.Begin([]ledger.Intent{{Op: ledger.Drop, Lease: id}})
-	if err != nil {
-		return err
-	}
-	if err := v.ledger.Sync(); err != nil {
-		return err
-	}
-	if err := v.store.DropLease(id); err != nil {
-		return err // stays announced; the next start goes on with it
-	}
-	return v.ledger.Finish(ins, true)
-}
-
-// forgetAfter is how long after its data a lease itself is remembered.
-const forgetAfter = 90 * 24 * time.Hour
-
-// Reap drops what lies in leases whose grace period is over, and forgets leases that ended long ago.
-func (v *Vault) Reap() error {
-	holding, err := v.store.Leases()
-	if err != nil {
-		return err
-	}
-	held := map[ids.Lease]bool{}
-	for _, id := range holding {
-		held[id] = true
-	}
-	now := v.now()
-	for _, l := range v.ledger.Leases() {
-		if l.At(now) != ledger.StateEnded {
-			continue
-		}
-		switch {
-		case held[l.ID]:
-			v.logger.Info("the grace period of a lease is over: its data is dropped", "lease", l.ID)
-			if err := v.DropLease(l.ID); err != nil {
-				return err
-			}
-		case now.After(l.Until.Add(l.Grace + forgetAfter)):
-			if err := v.ledger.Forget(l.ID); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// Wipe drops the data of all leases. Leases and quotas stay.
-func (v *Vault) Wipe() error {
-	for _, l := range v.ledger.Leases() {
-		if err := v.DropLease(l.ID); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Recount counts a lease anew on the disk and corrects the ledger. Changes of the lease wait meanwhile.
