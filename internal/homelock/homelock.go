@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Lock is held until Release or the end of the process.
@@ -30,14 +31,28 @@ func (e *HeldError) Error() string {
 // errHeld is returned by tryLock when somebody else holds the lock.
 var errHeld = errors.New("locked")
 
-// Acquire takes the lock of home, which must exist. It never waits: *HeldError tells who has it.
+// Holder has the lock for a moment to find out; Acquire doesn't take that for somebody who works there.
+const (
+	looks    = 4
+	lookTime = 5 * time.Millisecond
+)
+
+// Acquire takes the lock of home, which must exist. It waits no longer than a look at the lock takes: *HeldError tells who has it.
 func Acquire(home string) (*Lock, error) {
 	path := filepath.Join(home, "lock")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", home, err)
 	}
-	if err := tryLock(f); err != nil {
+	err = tryLock(f)
+	for range looks {
+		if !errors.Is(err, errHeld) {
+			break
+		}
+		time.Sleep(lookTime)
+		err = tryLock(f)
+	}
+	if err != nil {
 		defer f.Close()
 		if errors.Is(err, errHeld) {
 			return nil, &HeldError{Home: home, PID: readPID(path)}
