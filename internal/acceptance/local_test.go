@@ -5,6 +5,7 @@ package acceptance
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -47,6 +48,11 @@ func TestLocalNetwork(t *testing.T) {
 	}
 	path := filepath.Join(d.Mount, "file")
 	writeSynced(t, path, "kept")
+	for _, args := range [][]string{{"local", d.Mount}, {"local", "--no-drive"}, {"mount", t.TempDir()}} {
+		if out, err := d.Run(testContext(t), args...); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("in use by process %d", d.PID())) {
+			t.Errorf("a second %v: %v %s", args, err, out)
+		}
+	}
 
 	var pids []int
 	for _, p := range n.Providers {

@@ -201,6 +201,8 @@ func damagedHome(t *testing.T, d *session.Drive, phrase string, providers []sess
 		if ok {
 			return // the damage makes no difference
 		}
+	} else if !strings.Contains(err.Error(), "ccdrive recover") {
+		t.Errorf("the report doesn't tell the way back: %v", err)
 	}
 	saved := session.New(bin, t.TempDir())
 	out, err := saved.Run(ctx, "recover", "--network", "local", "--phrase-file", phrase, "--provider", providers[0].URL, "--from", bad.Home)
