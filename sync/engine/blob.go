@@ -185,7 +185,9 @@ func (e *Engine) putCopies(ctx context.Context, plain []byte, have []oplog.Copy)
 	for i := range out {
 		in[i] = out[i].Lease
 	}
+	put := out[len(have):]
 	if have, need := w.differ(in), e.copiesNeeded(); have < need {
+		e.abandonBlob(&oplog.Blob{Copies: put}) // the next try makes others
 		return nil, fmt.Errorf("%d of the %d copies that a piece of the log needs: %w", have, need, errors.Join(ErrTooFewProviders, last))
 	}
 	return out, nil

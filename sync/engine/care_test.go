@@ -39,7 +39,7 @@ func TestFailedHeadLeavesNoTrash(t *testing.T) {
 	head.Segments = nil
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err := e.publishHead(ctx, head, nil)
+	err := e.publishHead(ctx, head, nil, false)
 	if !errors.Is(err, context.Canceled) || e.log.head.Counter != before || len(e.log.local.Trash) != trash {
 		t.Errorf("%v: head %d after %d, %d pieces of trash after %d", err, e.log.head.Counter, before, len(e.log.local.Trash), trash)
 	}
@@ -109,7 +109,7 @@ func TestTrashWaitsForItsDrop(t *testing.T) {
 	}
 	head := e.log.head
 	head.Segments = slices.Clone(head.Segments)
-	if err := e.publishHead(t.Context(), head, nil); err != nil { // a piece of the log moved
+	if err := e.publishHead(t.Context(), head, nil, false); err != nil { // a piece of the log moved
 		t.Fatal(err)
 	}
 	there := func() bool {

@@ -67,6 +67,7 @@ type Config struct {
 
 	UploadLimit int64         // bytes a second that are sent; 0: no limit
 	RepairLimit int64         // bytes a second that repair reads and sends; 0: 32 MiB
+	Resting     time.Duration // how long Freeze wants files to be left alone: younger ones aren't asked for; 0: all are
 	Freezing    time.Duration // a file that never rests is frozen this often; 0: five minutes
 	Publishing  time.Duration // heads are published at most this often; 0: one second
 	Patience    time.Duration // how long a silent provider is waited for before its shards are rebuilt elsewhere; 0: one hour

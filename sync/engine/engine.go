@@ -58,7 +58,7 @@ type Engine struct {
 	upload   *rate.Limiter // nil: no limit
 	repairs  *rate.Limiter
 
-	wakeUpload, wakePublish, wakeCare, wakeWatch, wakeSync signal
+	wakeUpload, wakePublish, wakeRetry, wakeCare, wakeWatch, wakeSync signal
 
 	looking    atomic.Int32 // calls of Look that wait for caring
 	caring     sync.Mutex   // held by repair, audits and garbage collection; before publishing
@@ -112,7 +112,7 @@ func New(cfg Config) (*Engine, error) {
 		care:     newCare(),
 		repairs:  rate.NewLimiter(rate.Limit(cfg.RepairLimit), 64<<20),
 
-		wakeUpload: newSignal(), wakePublish: newSignal(), wakeCare: newSignal(), wakeWatch: newSignal(), wakeSync: newSignal(),
+		wakeUpload: newSignal(), wakePublish: newSignal(), wakeRetry: newSignal(), wakeCare: newSignal(), wakeWatch: newSignal(), wakeSync: newSignal(),
 	}
 	if cfg.UploadLimit > 0 {
 		e.upload = rate.NewLimiter(rate.Limit(cfg.UploadLimit), 64<<20)
@@ -181,6 +181,7 @@ func (e *Engine) Leases() {
 	e.mu.Unlock()
 	e.wakeUpload.set()
 	e.wakePublish.set()
+	e.wakeRetry.set()
 	e.wakeWatch.set()
 	e.wakeCare.set()
 	e.packer.retry.set()

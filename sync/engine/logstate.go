@@ -24,7 +24,14 @@ type logState struct {
 	hash   oplog.Hash
 	signed []byte // nil: this device has no head yet
 	local  localLog
+
+	// While the newest head isn't on enough leases:
+	named  []model.Rev // groups that it names and that are in the outbox still
+	unsure bool        // it was written before this start, and what of the outbox it names isn't known
 }
+
+// settled tells whether the newest head is on enough leases: the outbox holds exactly what it doesn't name.
+func (l *logState) settled() bool { return l.local.Done == l.head.Counter }
 
 // localLog is what a device remembers of its log beside the head. Only this machine reads it.
 type localLog struct {
@@ -79,6 +86,8 @@ func (e *Engine) loadLog() error {
 	if h.Device != e.device {
 		e.continueHead(e.device)
 	}
+	e.log.unsure = !e.log.settled()
+	e.hold()
 	return nil
 }
 
@@ -94,6 +103,7 @@ func (e *Engine) continueHead(device model.DeviceID) {
 	h.Device, h.Counter, h.NextSegment, h.LastTip = device, 0, 1, oplog.Hash{}
 	e.log.hash, e.log.signed = oplog.Hash{}, nil
 	e.log.local.Done, e.log.local.Acked = 0, map[model.LeaseID]uint64{}
+	e.log.named, e.log.unsure = nil, false
 }
 
 // maxParents bounds the ancestors that a head names.

@@ -17,8 +17,9 @@ const (
 	publishedBatch = 4096
 	// maxReplans is how often a plan is made anew because the index changed while it was carried out.
 	maxReplans = 20
-	// publishRetry is the wait after a publication that failed.
-	publishRetry = 2 * time.Second
+	// publishRetry is the wait after a publication that failed; it doubles up to publishRetryMax, but for a Sync that waits.
+	publishRetry    = 2 * time.Second
+	publishRetryMax = 30 * time.Second
 )
 
 // errReplan is returned when a record of the plan was folded into a newer one before it was read.
@@ -27,9 +28,9 @@ var errReplan = errors.New("the index changed meanwhile")
 // publishLoop publishes whenever something may be, at most every Config.Publishing, at once for Sync.
 func (e *Engine) publishLoop(ctx context.Context) error {
 	last := e.now().Add(-e.cfg.Publishing)
-	retry, took := time.Duration(-1), time.Duration(0)
+	retry, took := time.Duration(0), time.Duration(0)
 	for {
-		if err := e.wait(ctx, retry, e.wakePublish); err != nil {
+		if err := e.awaitPublishing(ctx, retry); err != nil {
 			return err
 		}
 		for !e.publishNow() {
@@ -41,8 +42,8 @@ func (e *Engine) publishLoop(ctx context.Context) error {
 				return err
 			}
 		}
-		retry = -1
 		if e.isReadOnly() || !e.wasChecked() {
+			retry = 0
 			continue
 		}
 		began := e.now()
@@ -54,12 +55,25 @@ func (e *Engine) publishLoop(ctx context.Context) error {
 			return ctx.Err()
 		case err != nil:
 			e.notePublishError(err)
-			retry = publishRetry
+			retry = min(max(publishRetry, 2*retry), publishRetryMax)
+			if e.isSyncing() {
+				retry = publishRetry
+			}
 		default:
 			e.notePublishError(nil)
+			retry = 0
 		}
 		e.wakeSyncers()
 	}
+}
+
+// awaitPublishing returns when there may be something to publish; after a publication that failed, retry later, when leases come back, or when
+// a Sync begins. (What changes meanwhile doesn't make a provider answer.)
+func (e *Engine) awaitPublishing(ctx context.Context, retry time.Duration) error {
+	if retry == 0 {
+		return e.wait(ctx, -1, e.wakePublish)
+	}
+	return e.wait(ctx, retry, e.wakeRetry)
 }
 
 // publishNow tells whether a Sync waits for nothing but a publication.
@@ -81,10 +95,13 @@ func (e *Engine) publishNow() bool {
 func (e *Engine) publish(ctx context.Context, force bool) (n int, err error) {
 	e.publishing.Lock()
 	defer e.publishing.Unlock()
-	if !force && !e.hasOutbox() && e.log.local.Done == e.log.head.Counter {
-		return 0, nil
+	defer e.hold()
+	if n, err = e.finishHead(ctx); err != nil {
+		return 0, err
 	}
-	defer e.cfg.Index.Hold(0)
+	if !force && !e.hasOutbox() && e.log.settled() {
+		return n, nil
+	}
 	for range maxReplans {
 		if n, err = e.publishOnce(ctx, force); !errors.Is(err, errReplan) {
 			return n, err
@@ -93,9 +110,31 @@ func (e *Engine) publish(ctx context.Context, force bool) (n int, err error) {
 	return n, err
 }
 
+// finishHead puts the newest head to the leases that it still needs, when an earlier publication could not, and returns how many groups it names.
+// Nothing is written anew for that.
+func (e *Engine) finishHead(ctx context.Context) (int, error) {
+	n := len(e.log.named)
+	if e.log.settled() || e.log.unsure {
+		return 0, nil
+	}
+	if err := e.spreadHead(ctx); err != nil {
+		return 0, err
+	}
+	return n, e.settleOutbox()
+}
+
+// hold keeps what the newest head names from being folded until it is out of the outbox. publishing is held.
+func (e *Engine) hold() {
+	if e.log.settled() {
+		e.cfg.Index.Hold(0)
+		return
+	}
+	e.cfg.Index.Hold(e.log.head.Published)
+}
+
 func (e *Engine) hasOutbox() bool { return e.cfg.Index.Stats().Outbox > 0 }
 
-func (e *Engine) publishOnce(ctx context.Context, force bool) (int, error) {
+func (e *Engine) publishOnce(ctx context.Context, force bool) (n int, err error) {
 	upTo := e.cfg.Index.LastRev()
 	e.cfg.Index.Hold(upTo)
 	o, err := newIndexOutbox(e.cfg.Index, upTo)
@@ -109,22 +148,35 @@ func (e *Engine) publishOnce(ctx context.Context, force bool) (int, error) {
 	head := e.log.head
 	head.Segments = slices.Clone(head.Segments)
 	var revs []model.Rev
+	var made []*oplog.Blob // what no head that was written down names
+	defer func() {
+		for _, b := range made {
+			e.abandonBlob(b)
+		}
+	}()
 	if which.n > 0 {
 		seg, written, err := e.writeSegment(ctx, o, which)
 		if err != nil {
 			return 0, err
 		}
+		made = append(made, &seg.Blob)
 		head.Segments = append(head.Segments, seg)
 		head.NextSegment, head.LastTip = seg.Last+1, seg.Tip
 		head.Published = max(head.Published, seg.Rev)
 		revs = written
-	} else if !force && e.log.local.Done == e.log.head.Counter {
+	} else if !force && e.log.settled() {
 		return 0, nil
 	}
 	if err := e.shorten(ctx, &head, len(head.Segments)-len(e.log.head.Segments), force); err != nil {
 		return 0, err
 	}
-	return len(revs), e.publishHead(ctx, head, revs)
+	made = slices.DeleteFunc(made, func(b *oplog.Blob) bool { return names(&head, b) }) // it was folded at once
+	return len(revs), e.publishHead(ctx, head, revs, true)
+}
+
+// names tells whether a head names a piece of the log.
+func names(h *oplog.Head, b *oplog.Blob) bool {
+	return slices.ContainsFunc(blobsOf(h), func(o *oplog.Blob) bool { return o.Hash == b.Hash })
 }
 
 // writeSegment makes one segment of the chosen groups, durable on leases.
@@ -201,8 +253,9 @@ func missing(g index.Group, records []model.Record) (n int) {
 	return n
 }
 
-// publishHead signs a head, writes it down, puts it to the leases, and takes the published groups out of the outbox.
-func (e *Engine) publishHead(ctx context.Context, head oplog.Head, revs []model.Rev) error {
+// publishHead signs a head, writes it down, puts it to the leases, and takes the published groups out of the outbox: revs, and what the head
+// before names when it isn't on enough leases. planned: revs are all that the outbox holds and heads may name.
+func (e *Engine) publishHead(ctx context.Context, head oplog.Head, revs []model.Rev, planned bool) error {
 	head.Counter = e.log.head.Counter + 1
 	head.Prev = e.log.hash
 	head.Time = e.now().UnixMilli()
@@ -234,36 +287,56 @@ func (e *Engine) publishHead(ctx context.Context, head oplog.Head, revs []model.
 		return fmt.Errorf("write the newest head: %w", err)
 	}
 	e.log.head, e.log.hash, e.log.signed = head, hash, signed
+	e.log.named = append(e.log.named, revs...)
+	e.log.unsure = e.log.unsure && !planned
 	written = true
 	if err := e.spreadHead(ctx); err != nil {
 		return err
 	}
-	return e.settleOutbox(revs)
+	return e.settleOutbox()
 }
 
-// settleOutbox notes that the newest head is on enough leases, and that it names revs.
-func (e *Engine) settleOutbox(revs []model.Rev) error {
-	e.log.local.Done = e.log.head.Counter
-	for {
-		n := min(len(revs), publishedBatch)
-		b := e.cfg.Index.Begin()
-		b.Local()
-		b.Published(revs[:n]...)
-		revs = revs[n:]
-		if len(revs) == 0 {
-			if err := e.saveLog(b); err != nil {
-				return err
-			}
+// settleOutbox notes that the newest head is on enough leases: what it names is out of the outbox. While it isn't known what that is, the head
+// doesn't count as done.
+func (e *Engine) settleOutbox() error {
+	if e.log.unsure {
+		return nil
+	}
+	for len(e.log.named) > publishedBatch {
+		if err := e.takeOut(publishedBatch, false); err != nil {
+			return err
 		}
-		if _, err := b.Commit(); err != nil {
-			return fmt.Errorf("note what is published: %w", err)
-		}
-		if len(revs) == 0 {
-			break
-		}
+	}
+	if err := e.takeOut(len(e.log.named), true); err != nil {
+		return err
 	}
 	e.mu.Lock()
 	e.published = e.log.head.Published
 	e.mu.Unlock()
+	e.hold()
+	return nil
+}
+
+// takeOut removes the first n groups that the newest head names from the outbox. done: they are the last ones.
+func (e *Engine) takeOut(n int, done bool) error {
+	was := e.log.local.Done
+	b := e.cfg.Index.Begin()
+	b.Local()
+	b.Published(e.log.named[:n]...)
+	var err error
+	if done {
+		e.log.local.Done = e.log.head.Counter
+		err = e.saveLog(b)
+	}
+	if err == nil {
+		_, err = b.Commit()
+	}
+	if err != nil {
+		e.log.local.Done = was
+		return fmt.Errorf("note what is published: %w", err)
+	}
+	if e.log.named = e.log.named[n:]; len(e.log.named) == 0 {
+		e.log.named = nil
+	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/cloudcoin/cloudcoin/crypto/seal"
 	"github.com/cloudcoin/cloudcoin/sync/erasure"
 	"github.com/cloudcoin/cloudcoin/sync/model"
+	"github.com/cloudcoin/cloudcoin/sync/oplog"
 	"github.com/cloudcoin/cloudcoin/sync/pack"
 	"github.com/cloudcoin/cloudcoin/sync/placement"
 	"github.com/cloudcoin/cloudcoin/sync/transfer"
@@ -214,6 +215,21 @@ func (e *Engine) abandon(p *model.Pack) {
 			}
 			cancel()
 		}
+	}
+}
+
+// abandonBlob deletes what was put of a piece of the log that no head names.
+func (e *Engine) abandonBlob(b *oplog.Blob) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	shards := blobShards(b)
+	if b.List != nil {
+		for _, p := range e.listed(ctx, b) {
+			shards = append(shards, p.Shards...)
+		}
+	}
+	if err := e.deleteShards(ctx, shards); err != nil {
+		e.cfg.Logger.Debug("a piece of the log that nothing names stays for now", "err", err)
 	}
 }
 

@@ -280,8 +280,8 @@ func (e *Engine) repairLog(ctx context.Context) (whole bool, err error) {
 	e.blobs = health
 	e.mu.Unlock()
 	if changed {
-		err = e.publishHead(ctx, head, nil)
-	} else if e.log.local.Done == e.log.head.Counter {
+		err = e.publishHead(ctx, head, nil, false)
+	} else if e.log.settled() {
 		err = e.spreadHead(ctx)
 	}
 	errs = append(errs, err)

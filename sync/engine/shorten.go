@@ -31,9 +31,8 @@ func (e *Engine) shorten(ctx context.Context, head *oplog.Head, fresh int, force
 	if head.Checkpoint != nil {
 		checkpoint = head.Checkpoint.Blob.Size
 	}
-	settled := e.log.local.Done == e.log.head.Counter // the outbox holds exactly what the newest head doesn't name
 	due := head.LogBytes() > max(minCheckpoint, checkpointRatio*checkpoint)
-	if settled && (force || due) && len(head.Segments) > fresh {
+	if e.log.settled() && (force || due) && len(head.Segments) > fresh {
 		return e.checkpoint(ctx, head, fresh)
 	}
 	tooBig, err := nearlyFull(head)

@@ -25,6 +25,7 @@ func (e *Engine) Sync(ctx context.Context) error {
 	}()
 	done := e.addSyncer()
 	defer e.removeSyncer(done)
+	e.wakeRetry.set()
 	for {
 		ok, err := e.isPublished(upTo)
 		if err != nil {

@@ -202,7 +202,7 @@ func (u *uploader) scan(ctx context.Context) (more, waiting bool, err error) {
 			return true
 		}
 		seen[ino] = true
-		if now.Before(u.later[ino]) {
+		if now.Before(u.later[ino]) || u.young(ino, rev, now) {
 			waiting = true
 			return true
 		}
@@ -212,6 +212,9 @@ func (u *uploader) scan(ctx context.Context) (more, waiting bool, err error) {
 	})
 	if err != nil {
 		return false, false, fmt.Errorf("look for contents to send: %w", err)
+	}
+	if len(seen) == 0 && len(u.active) == 0 {
+		clear(u.since) // of files that were deleted before they rested
 	}
 	var ready []candidate
 	for _, f := range found {
@@ -236,6 +239,19 @@ func (u *uploader) scan(ctx context.Context) (more, waiting bool, err error) {
 	}
 	slices.SortStableFunc(u.queued, func(a, b candidate) int { return cmp.Compare(a.size, b.size) })
 	return more && len(ready) > 0, waiting, nil
+}
+
+// young tells that a content can't have come to rest yet by its revision, which is a time. Those of clocks that were ahead are asked for.
+func (u *uploader) young(ino model.Ino, rev model.Rev, now time.Time) bool {
+	age := now.Sub(rev.Time())
+	if age < 0 || age >= u.e.cfg.Resting || u.e.isSyncing() {
+		return false
+	}
+	known, seen := u.since[ino]
+	if !seen {
+		u.since[ino] = now
+	}
+	return !seen || now.Sub(known) < u.e.cfg.Freezing
 }
 
 // ready freezes the content of an inode if need be.
