@@ -16,11 +16,12 @@ import (
 
 	"github.com/cloudcoin/cloudcoin/internal/version"
 	"github.com/cloudcoin/cloudcoin/provider/fileserver"
+	"github.com/cloudcoin/cloudcoin/provider/ledger"
 )
 
 const (
 	drainTime  = 10 * time.Second // for requests under way when the provider ends
-	reapPeriod = time.Hour
+	reapPeriod = ledger.MaxStep / 2
 )
 
 // Serve serves renters and the operator's commands until ctx ends, then ends in order: no new requests, those under way have ten seconds.

@@ -436,6 +436,11 @@ func TestTermGraceEnd(t *testing.T) {
 		t.Fatalf("%+v", l)
 	}
 	must(t, r.vault.Reap())
+	if u := r.used(aliceLease); u.Shards != 1 {
+		t.Fatalf("two days passed at once and the data was dropped: %+v", u)
+	}
+	r.clock.advance(ledger.SureAfter)
+	must(t, r.vault.Reap())
 	if u := r.used(aliceLease); u != (ledger.Usage{}) {
 		t.Fatalf("usage %+v", u)
 	}

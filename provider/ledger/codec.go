@@ -19,6 +19,7 @@ const (
 	recUsage  = 8  // a lease's usage is this
 	recForget = 10 // a lease is gone
 	recMark   = 1  // nothing; carries a position in its header
+	recClock  = 3  // what time it is
 )
 
 const intentSize = 8 + 1 + 16 + 32 + 8
@@ -113,6 +114,35 @@ func encodeUsage(id ids.Lease, u Usage) []byte {
 	b := append([]byte{recUsage}, id[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(u.Bytes))
 	return binary.BigEndian.AppendUint64(b, uint64(u.Shards))
+}
+
+// encodeClock: kind, known (8), doubted (8), last (8), seconds since 1970; 0 when there is none.
+func encodeClock(c Clock) []byte {
+	b := binary.BigEndian.AppendUint64([]byte{recClock}, uint64(unixOf(c.Known)))
+	b = binary.BigEndian.AppendUint64(b, uint64(unixOf(c.Doubted)))
+	return binary.BigEndian.AppendUint64(b, uint64(unixOf(c.Last)))
+}
+
+func decodeClock(b []byte) (Clock, error) {
+	if len(b) != 24 {
+		return Clock{}, errShort
+	}
+	at := func(i int) time.Time { return timeOf(int64(binary.BigEndian.Uint64(b[i:]))) }
+	return Clock{at(0), at(8), at(16)}, nil
+}
+
+func unixOf(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}
+
+func timeOf(sec int64) time.Time {
+	if sec == 0 {
+		return time.Time{}
+	}
+	return time.Unix(sec, 0).UTC()
 }
 
 // encodeForget: kind, lease (16).

@@ -124,6 +124,7 @@ type Ledger struct {
 	accounts map[ids.Lease]*account
 	open     map[uint64]Intent
 	seq      uint64 // of the last intent
+	clock    Clock
 }
 
 // Create makes an empty ledger in dir, unless there is one.

@@ -260,6 +260,7 @@ func TestGolden(t *testing.T) {
 	for _, rec := range [][]byte{
 		body, encodeIntents([]Intent{{1, Put, one.ID, ids.Shard{1}, 4096}, {2, Put, one.ID, ids.Shard{2}, 8192}}),
 		encodeFinish([]uint64{1}, true), encodeUsage(one.ID, Usage{4096, 1}), encodeMark(),
+		encodeClock(Clock{one.Created, one.Until, one.Until.Add(time.Hour)}),
 	} {
 		b = appendRecord(b, int64(len(b)), rec)
 	}

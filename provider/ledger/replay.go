@@ -33,6 +33,12 @@ func (l *Ledger) replay(body []byte) error {
 		return l.replayFinish(b)
 	case recUsage, recForget:
 		return l.replayAccount(kind, b)
+	case recClock:
+		c, err := decodeClock(b)
+		if err != nil {
+			return err
+		}
+		l.clock = c
 	default:
 		if kind%2 == 0 {
 			return fmt.Errorf("a record of kind %d, which needs a newer version of this program", kind)
@@ -90,6 +96,9 @@ func (l *Ledger) compact() error {
 			return err
 		}
 		bodies = append(bodies, lease, encodeUsage(id, a.usage))
+	}
+	if l.clock != (Clock{}) {
+		bodies = append(bodies, encodeClock(l.clock))
 	}
 	for _, in := range l.open {
 		bodies = append(bodies, encodeIntents([]Intent{in}))

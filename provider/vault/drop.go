@@ -81,7 +81,8 @@ func (v *Vault) endDrops() (err error) {
 // forgetAfter is how long after its data a lease itself is remembered.
 const forgetAfter = 90 * 24 * time.Hour
 
-// Reap drops what lies in leases whose grace period is over, and forgets leases that ended long ago.
+// Reap drops what lies in leases whose grace period is over, and forgets leases that ended long ago. One wrong reading of the clock
+// drops nothing: after a jump it takes a day until the new time is believed (ledger.Look), so Reap is called more often than every ledger.MaxStep.
 func (v *Vault) Reap() error {
 	if err := v.endDrops(); err != nil {
 		return err
@@ -94,7 +95,10 @@ func (v *Vault) Reap() error {
 	for _, id := range holding {
 		held[id] = true
 	}
-	now := v.now()
+	now, err := v.ledger.Look(v.now())
+	if err != nil {
+		return err
+	}
 	for _, l := range v.ledger.Leases() {
 		if l.At(now) != ledger.StateEnded {
 			continue

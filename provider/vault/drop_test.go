@@ -9,6 +9,7 @@ import (
 
 	"github.com/cloudcoin/cloudcoin/crypto/merkle"
 	"github.com/cloudcoin/cloudcoin/provider/ids"
+	"github.com/cloudcoin/cloudcoin/provider/ledger"
 	"github.com/cloudcoin/cloudcoin/provider/shardstore"
 )
 
@@ -78,5 +79,34 @@ func TestInterruptedDropTakesNothingThatCameLater(t *testing.T) {
 	if got, err := p.Slot(testLease, "s"); err != nil || string(got) != "v" {
 		t.Fatalf("%q, %v", got, err)
 	}
+	must(t, p.book.Close())
+}
+
+// TestOneWrongClockReadingDropsNothing: the clock says next year for a moment, as it does after a flat battery.
+func TestOneWrongClockReadingDropsNothing(t *testing.T) {
+	now := time.Now()
+	p, err := openParts(t.TempDir(), func() time.Time { return now })
+	must(t, err)
+	must(t, p.grant(testLease, 1<<30)) // for an hour, without grace
+	_, err = p.put(testLease, shardBody(1))
+	must(t, err)
+	look := func(after time.Duration, shards int64) {
+		t.Helper()
+		was := now
+		now = now.Add(after)
+		must(t, p.Reap())
+		if _, u, err := p.book.Lease(testLease); err != nil || u.Shards != shards {
+			t.Fatalf("at +%s: %+v, %v", after, u, err)
+		}
+		if shards == 1 {
+			now = was
+		}
+	}
+	look(0, 1)
+	look(365*24*time.Hour, 1)
+	look(time.Minute, 1)
+	look(25*time.Hour, 1) // it was off for a day, and knows the time only now
+	now = now.Add(25 * time.Hour)
+	look(ledger.SureAfter, 0)
 	must(t, p.book.Close())
 }
