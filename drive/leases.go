@@ -162,18 +162,15 @@ func (d *Drive) bookLeases() []oplog.BookLease {
 	return out
 }
 
-// leasesWait is how long leases are waited for that were never asked.
+// leasesWait is how long answers of providers are waited for.
 const leasesWait = 5 * time.Second
 
-// Leases lists the leases; those that were not asked yet since the start are asked now.
+// Leases lists the leases after asking each provider how much is used.
 func (d *Drive) Leases(ctx context.Context) []LeaseStatus {
 	ctx, cancel := context.WithTimeout(ctx, leasesWait)
 	defer cancel()
 	var asked sync.WaitGroup
 	for _, s := range d.pool.Leases() {
-		if s.State != transfer.StateNew {
-			continue
-		}
 		asked.Go(func() {
 			if err := d.pool.Probe(ctx, s.Info.ID); err != nil {
 				d.opt.Logger.Debug("a lease doesn't answer", "lease", s.Info.ID, "err", err) // its state says so

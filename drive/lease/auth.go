@@ -53,6 +53,11 @@ func (a *auth) get(ctx context.Context, refused string) (string, error) {
 		if l.Token == "" || len(l.Token) > maxToken || strings.ContainsAny(l.Token, " \r\n") {
 			return "", fmt.Errorf("get a token: the lease is %s: %w", printable(l.State), transfer.ErrLease)
 		}
+		if l.Used >= 0 {
+			a.client.mu.Lock()
+			a.client.used = l.Used
+			a.client.mu.Unlock()
+		}
 		a.token = l.Token
 		a.until = now.Add(l.Expires.Sub(date) * 4 / 5)
 		return a.token, nil
