@@ -19,6 +19,7 @@
 package ledger
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -114,6 +115,8 @@ type account struct {
 	reserved int64 // not in the log
 }
 
+type renterKey = [ed25519.PublicKeySize]byte
+
 // Ledger is an open ledger.
 type Ledger struct {
 	logger *slog.Logger
@@ -122,6 +125,7 @@ type Ledger struct {
 	mu       sync.Mutex
 	log      *logFile
 	accounts map[ids.Lease]*account
+	held     map[renterKey][]ids.Lease // the leases of each renter, in no order
 	open     map[uint64]Intent
 	seq      uint64 // of the last intent
 	clock    Clock
@@ -143,7 +147,7 @@ func Create(dir string) error {
 func Open(dir string, logger *slog.Logger) (*Ledger, error) {
 	l := &Ledger{
 		logger: logger, path: filepath.Join(dir, logName),
-		accounts: map[ids.Lease]*account{}, open: map[uint64]Intent{},
+		accounts: map[ids.Lease]*account{}, held: map[renterKey][]ids.Lease{}, open: map[uint64]Intent{},
 	}
 	var err error
 	if l.log, err = openLog(l.path, l.replay); err != nil {
@@ -176,7 +180,27 @@ func (l *Ledger) Grant(lease Lease) error {
 			return fmt.Errorf("grant lease: the ledger holds %d leases already", maxLeases)
 		}
 		return nil
-	}, func() { l.accounts[lease.ID] = &account{lease: lease} })
+	}, func() { l.add(lease) })
+}
+
+// add takes a lease into the tables; mu is held.
+func (l *Ledger) add(lease Lease) {
+	if l.accounts[lease.ID] != nil {
+		l.remove(lease.ID)
+	}
+	l.accounts[lease.ID] = &account{lease: lease}
+	key := renterKey(lease.Renter)
+	l.held[key] = append(l.held[key], lease.ID)
+}
+
+// remove takes a lease out of the tables; mu is held.
+func (l *Ledger) remove(id ids.Lease) {
+	key := renterKey(l.accounts[id].lease.Renter)
+	rest := slices.DeleteFunc(l.held[key], func(other ids.Lease) bool { return other == id })
+	if l.held[key] = rest; len(rest) == 0 {
+		delete(l.held, key)
+	}
+	delete(l.accounts, id)
 }
 
 // record appends a record unless check objects, applies it, and returns when it is durable. Both functions run under mu.
@@ -237,13 +261,18 @@ func (l *Ledger) Leases() []Lease {
 
 // Held returns the leases of a renter's key, oldest first.
 func (l *Ledger) Held(renter ed25519.PublicKey) []Lease {
-	var out []Lease
-	for _, lease := range l.Leases() {
-		if lease.Renter.Equal(renter) {
-			out = append(out, lease)
-		}
+	if len(renter) != ed25519.PublicKeySize {
+		return nil
 	}
-	slices.SortStableFunc(out, func(a, b Lease) int { return a.Created.Compare(b.Created) })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []Lease
+	for _, id := range l.held[renterKey(renter)] {
+		out = append(out, l.accounts[id].lease)
+	}
+	slices.SortFunc(out, func(a, b Lease) int {
+		return cmp.Or(a.Created.Compare(b.Created), slices.Compare(a.ID[:], b.ID[:]))
+	})
 	return out
 }
 
@@ -350,7 +379,7 @@ func (l *Ledger) Recount(id ids.Lease, u Usage) error {
 
 // Forget removes a lease of which nothing lies on the disk any more; durable on return.
 func (l *Ledger) Forget(id ids.Lease) error {
-	return l.record(encodeForget(id), l.known(id), func() { delete(l.accounts, id) })
+	return l.record(encodeForget(id), l.known(id), func() { l.remove(id) })
 }
 
 // InFlight returns the open intents in the order in which they were announced.

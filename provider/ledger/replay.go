@@ -16,7 +16,7 @@ func (l *Ledger) replay(body []byte) error {
 		if err != nil {
 			return err
 		}
-		l.accounts[lease.ID] = &account{lease: lease}
+		l.add(lease)
 	case recIntent:
 		ins, err := decodeIntents(b)
 		if err != nil {
@@ -69,7 +69,7 @@ func (l *Ledger) replayAccount(kind byte, b []byte) error {
 		return fmt.Errorf("a record for the unknown lease %s", id)
 	}
 	if kind == recForget {
-		delete(l.accounts, id)
+		l.remove(id)
 		return nil
 	}
 	a.usage = Usage{Bytes: int64(binary.BigEndian.Uint64(b[16:])), Shards: int64(binary.BigEndian.Uint64(b[24:]))}
