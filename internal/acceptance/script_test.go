@@ -32,7 +32,13 @@ func TestScripts(t *testing.T) {
 					e.Setenv(fmt.Sprintf("URL%d", i+1), p.URL)
 				}
 				e.Values[providersKey{}] = providers
-				return os.Mkdir(filepath.Join(e.WorkDir, "mnt"), 0o755)
+				mnt := filepath.Join(e.WorkDir, "mnt")
+				e.Defer(func() { // after a failure
+					if isMounted(mnt) {
+						_ = exec.Command(filepath.Join(bin, "ccdrive"), "unmount", mnt, "--home", e.Getenv("CCDRIVE_HOME")).Run()
+					}
+				})
+				return os.Mkdir(mnt, 0o755)
 			},
 			Cmds: map[string]func(*testscript.TestScript, bool, []string){"await": awaitFile, "exits": exits, "takeleases": takeLeases, "mounted": mounted},
 		})
