@@ -15,17 +15,15 @@ import (
 
 // naive is what a file should be.
 type naive struct {
-	now     []byte
-	hole    map[int64]bool // blocks that must be holes: never written, punched or cut
-	synced  []byte
-	stored  []byte // content of the base that the index would name
-	dirty   bool
-	version uint64
-	frozen  map[uint64][]byte
-	order   []uint64
-	f       *File
-	snaps   map[*Snapshot][]byte
-	maxVer  uint64
+	now    []byte
+	synced []byte
+	stored []byte // content of the base that the index would name
+	dirty  bool
+	frozen map[uint64][]byte
+	order  []uint64
+	f      *File
+	snaps  map[*Snapshot][]byte
+	maxVer uint64
 }
 
 type machine struct {

@@ -10,16 +10,15 @@ import (
 
 // rename is one renameat2 under way.
 type rename struct {
-	fs                 *FS
-	c                  Caller
-	oldDir, newDir     model.Ino
-	oldName, newName   string
-	flags              uint32
-	oldRec, newRec     *model.Inode // the folders; the same one when they are
-	src, dst           model.Dirent
-	over               bool // dst exists
-	srcLive, dstLive   *live
-	srcInode, dstInode model.Inode
+	fs               *FS
+	c                Caller
+	oldDir, newDir   model.Ino
+	oldName, newName string
+	flags            uint32
+	oldRec, newRec   *model.Inode // the folders; the same one when they are
+	src, dst         model.Dirent
+	over             bool // dst exists
+	srcLive, dstLive *live
 }
 
 // Rename is renameat2(2).

@@ -107,7 +107,7 @@ func (v *SlotValue) supersedes(stored []byte) error {
 	case err != nil || v.Counter > old.Counter: // a value that can't be read can't be protected either
 		return nil
 	case v.Counter == old.Counter && bytes.Equal(v.Payload, old.Payload):
-		return vault.Same
+		return vault.ErrSame
 	}
 	p := problem(http.StatusConflict, "slot-conflict", fmt.Sprintf("the slot holds counter %d", old.Counter))
 	p.Counter = &old.Counter

@@ -9,7 +9,7 @@ import (
 )
 
 // PutSlot replaces a slot's value when allow, which is given the stored value (nil when there is none), permits it by nil. It returns allow's error otherwise.
-// allow may return Same: then nothing is written and nil is returned. Errors: ErrTerm, ErrDropping, ErrSlots, ledger.ErrNotFound, shardstore.ErrFull.
+// allow may return ErrSame: then nothing is written and nil is returned. Errors: ErrTerm, ErrDropping, ErrSlots, ledger.ErrNotFound, shardstore.ErrFull.
 func (v *Vault) PutSlot(lease ids.Lease, name string, value []byte, allow func(stored []byte) error) error {
 	_, _, state, err := v.Lease(lease)
 	if err != nil {
@@ -37,7 +37,7 @@ func (v *Vault) PutSlot(lease ids.Lease, name string, value []byte, allow func(s
 		return err
 	}
 	if err := allow(stored); err != nil {
-		if errors.Is(err, Same) {
+		if errors.Is(err, ErrSame) {
 			return nil
 		}
 		return err
@@ -48,8 +48,8 @@ func (v *Vault) PutSlot(lease ids.Lease, name string, value []byte, allow func(s
 	return v.store.PutSlot(lease, name, value)
 }
 
-// Same is returned by allow when the slot holds the value already.
-var Same = errors.New("the slot holds this value") //nolint:revive,staticcheck // not an error but an answer
+// ErrSame is returned by allow when the slot holds the value already.
+var ErrSame = errors.New("the slot holds this value")
 
 // roomForSlot tells whether a lease may have one more slot. Slots that are made at the same moment may pass it together.
 func (v *Vault) roomForSlot(lease ids.Lease) error {

@@ -157,7 +157,6 @@ func (w *extentWalk) covering(off int64) (e extent, ok bool, err error) {
 type extentTx struct {
 	ino     model.Ino
 	changed []extent
-	raw     bool // they came with a record and are not for the outbox
 }
 
 func (t *extentTx) find(off int64) (int, bool) {

@@ -3,7 +3,6 @@ package index
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -218,7 +217,7 @@ func FuzzValues(f *testing.F) {
 	f.Fuzz(func(t *testing.T, p []byte) {
 		same := func(what string, err error, again []byte) {
 			if err == nil && !bytes.Equal(again, p) {
-				t.Fatal(fmt.Sprintf("%s: %x is read, but written as %x", what, p, again))
+				t.Fatalf("%s: %x is read, but written as %x", what, p, again)
 			}
 		}
 		in, err := parseInode(p, 9, 1)

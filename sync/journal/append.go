@@ -33,10 +33,9 @@ func (j *Journal) append(kind Kind, parts ...[]byte) (Ref, error) {
 		if j.cur.off+need <= j.cur.size {
 			break
 		}
-		if again, err := j.roll(); err != nil {
+		// roll may let go of the lock to wait for a segment that is being prepared; so all is asked again.
+		if _, err := j.roll(); err != nil {
 			return Ref{}, fmt.Errorf("append to the journal: %w", err)
-		} else if again {
-			continue
 		}
 	}
 	ref, err := j.write(kind, body, need, parts)
