@@ -2,6 +2,7 @@ package fileserver
 
 import (
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -10,7 +11,7 @@ import (
 
 // Limits on what one address or key may ask. Zero fields take the defaults.
 type Limits struct {
-	AddressInFlight int           // requests at once from one address (IPv6: one /64); 512
+	AddressInFlight int           // requests at once from one address (IPv6: one /64, of a /48 the first 256 of these, all others of it together); 512
 	AddressRate     int           // requests a second from one address, bursts of as many; 50,000
 	StrangerRate    int           // requests a second without a valid token from one address, bursts of ten times as many; 100
 	KeyInFlight     int           // requests at once with one renter's key; 128
@@ -23,6 +24,9 @@ const minRate = 16 << 10
 
 // tableSize bounds the addresses or keys that are remembered at once.
 const tableSize = 1 << 16
+
+// networkSize bounds those of one /48, which anybody can have: otherwise it could fill the table, and every address that isn't in it is refused then.
+const networkSize = 256
 
 func (l Limits) withDefaults() Limits {
 	for _, d := range []struct {
@@ -46,13 +50,15 @@ type table struct {
 	burst    int
 	now      func() time.Time
 
-	mu      sync.Mutex
-	entries map[string]*entry
+	mu       sync.Mutex
+	entries  map[string]*entry
+	networks map[string]int // how many entries belong to each /48
 }
 
 type entry struct {
 	n       int
 	limiter *rate.Limiter
+	network string // the /48 it is counted for; "" for none
 }
 
 func newTable(inFlight, perSecond int, now func() time.Time) *table {
@@ -60,7 +66,7 @@ func newTable(inFlight, perSecond int, now func() time.Time) *table {
 	if burst < 1000 {
 		burst *= 10
 	}
-	return &table{inFlight: inFlight, rate: rate.Limit(perSecond), burst: burst, now: now, entries: map[string]*entry{}}
+	return &table{inFlight: inFlight, rate: rate.Limit(perSecond), burst: burst, now: now, entries: map[string]*entry{}, networks: map[string]int{}}
 }
 
 // enter counts a request in, unless that is too much; leave counts it out.
@@ -68,15 +74,8 @@ func (t *table) enter(name string) (leave func(), ok bool) {
 	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := t.entries[name]
-	if e == nil {
-		if len(t.entries) >= tableSize && !t.sweep(now) {
-			return nil, false
-		}
-		e = &entry{limiter: rate.NewLimiter(t.rate, t.burst)}
-		t.entries[name] = e
-	}
-	if e.n >= t.inFlight || !e.limiter.AllowN(now, 1) {
+	e := t.entry(name, now)
+	if e == nil || e.n >= t.inFlight || !e.limiter.AllowN(now, 1) {
 		return nil, false
 	}
 	e.n++
@@ -87,11 +86,37 @@ func (t *table) enter(name string) (leave func(), ok bool) {
 	}, true
 }
 
+// entry finds or makes the entry of a name; nil when the table is full. mu is held.
+func (t *table) entry(name string, now time.Time) *entry {
+	if e := t.entries[name]; e != nil {
+		return e
+	}
+	network := networkOf(name)
+	if t.networks[network] >= networkSize && network != "" {
+		name, network = network, ""
+		if e := t.entries[name]; e != nil {
+			return e
+		}
+	}
+	if len(t.entries) >= tableSize && !t.sweep(now) {
+		return nil
+	}
+	e := &entry{limiter: rate.NewLimiter(t.rate, t.burst), network: network}
+	t.entries[name] = e
+	if network != "" {
+		t.networks[network]++
+	}
+	return e
+}
+
 // sweep forgets names that are idle and have their whole burst again; mu is held.
 func (t *table) sweep(now time.Time) bool {
 	for name, e := range t.entries {
 		if e.n == 0 && e.limiter.TokensAt(now) >= float64(t.burst) {
 			delete(t.entries, name)
+			if t.networks[e.network]--; t.networks[e.network] <= 0 {
+				delete(t.networks, e.network)
+			}
 		}
 	}
 	return len(t.entries) < tableSize
@@ -110,6 +135,21 @@ func addressOf(remote string) string {
 	p, err := ip.Prefix(64)
 	if err != nil {
 		return ip.String()
+	}
+	return p.String()
+}
+
+// networkOf is the /48 of an IPv6 address as addressOf gives it, "" of any other name.
+func networkOf(name string) string {
+	if !strings.HasSuffix(name, "/64") {
+		return ""
+	}
+	p, err := netip.ParsePrefix(name)
+	if err != nil {
+		return ""
+	}
+	if p, err = p.Addr().Prefix(48); err != nil {
+		return ""
 	}
 	return p.String()
 }
