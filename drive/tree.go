@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/cloudcoin/cloudcoin/fs/vfs"
 	"github.com/cloudcoin/cloudcoin/sync/engine"
@@ -20,12 +21,15 @@ func openFor(ctx context.Context, opt Options, mo MountOptions) (*Drive, error) 
 	return Open(ctx, opt)
 }
 
+// rest is how long a closed file is left alone before it counts as finished and is sent.
+const rest = 2 * time.Second
+
 // openTree joins reader, engine and tree.
 func (d *Drive) openTree() (err error) {
 	d.fetch = d.reader()
 	cfg := vfs.Config{
 		Index: d.index, Stage: d.stage, Remote: remote{d.fetch}, Notify: (*notify)(d), Clock: d.opt.FileClock, Logger: d.opt.Logger, Report: d.warn,
-		ReadOnly: d.opt.tree.ReadOnly, Space: d.space,
+		ReadOnly: d.opt.tree.ReadOnly, Space: d.space, RestAfter: rest,
 	}
 	if os.Geteuid() != 0 {
 		cfg.Owner = &vfs.Owner{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
@@ -50,7 +54,7 @@ func (d *Drive) openTree() (err error) {
 	}
 	d.engine, err = engine.New(engine.Config{
 		Index: d.index, Pool: d.pool, Keys: d.keys, Device: device, Files: d.fs, Contents: contents{d}, Logger: d.opt.Logger,
-		Book: d.bookLeases, ReadOnly: d.fs.SetReadOnly, NewDevice: d.becomeNewDevice,
+		Book: d.bookLeases, ReadOnly: d.fs.SetReadOnly, NewDevice: d.becomeNewDevice, Resting: rest,
 	})
 	if err != nil {
 		return fmt.Errorf("start the engine: %w", err)
