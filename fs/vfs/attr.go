@@ -86,7 +86,7 @@ func (fs *FS) SetAttr(ctx context.Context, c Caller, node NodeID, fh Handle, set
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	rec, errno = fs.setRecord(c, l, &set)
-	return fs.attr(place{ino: ino}, &rec), errno
+	return fs.attr(place{ino: ino}, &rec), lateTimes(&set, errno) // it may have been deleted this moment
 }
 
 // lateTimes lets a change of nothing but times of what is gone pass: with the writeback cache the kernel writes the times of files out that
