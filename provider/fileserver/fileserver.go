@@ -10,7 +10,7 @@
 //
 // # Memory
 //
-// Each request holds at most one buffer of 256 KiB; the tables of addresses, keys and tokens are bounded.
+// Each request holds at most one buffer of 256 KiB; the tables of addresses, keys and tokens are bounded, and so are the outlines of shards (8 MiB).
 //
 // Server is safe for concurrent use.
 package fileserver
@@ -82,6 +82,7 @@ type Server struct {
 	provider ed25519.PublicKey
 	nonces   *nonces
 	tokens   tokenCache
+	outlines outlines
 	byAddr   *table // connections' addresses, all requests
 	byAnon   *table // the same, requests without a valid token
 	byKey    *table // renters' keys

@@ -178,28 +178,22 @@ func (r *request) copy(src *io.LimitedReader) {
 	}
 }
 
-// sendProof answers GET …?proof=1: the shard is hashed on the way, so damage is found here.
+// sendProof answers GET …?proof=1: what the proof and the range are made of is hashed on the way, so damage of it is found here.
 func (r *request) sendProof(id ids.Shard, shard shardstore.Shard, size int64, rng byteRange) error {
 	end := rng.off + rng.n
 	if !rng.partial || rng.n > maxProved || rng.off%merkle.LeafSize != 0 || end != size && end%merkle.LeafSize != 0 {
 		r.w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", size))
 		return problem(http.StatusRequestedRangeNotSatisfiable, "bad-range", "with proof=1 ask for one range of at most 16 MiB on boundaries of 4,096 bytes")
 	}
-	h := merkle.NewHasher()
-	h.KeepLevel(4)
-	if _, err := shard.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	buf := buffers.Get().(*[]byte)
-	_, err := io.CopyBuffer(h, struct{ io.Reader }{shard}, *buf)
-	buffers.Put(buf)
-	if err != nil || h.Sum() != id {
+	o, err := r.s.outlines.verified(id, shard, size, rng)
+	if err != nil {
+		r.s.cfg.Logger.Warn("verify shard", "shard", id, "err", err)
 		if ok, _, err := r.s.cfg.Vault.Verify(r.lease.ID, id); ok || err != nil && !errors.Is(err, shardstore.ErrNotFound) {
 			return fmt.Errorf("shard %s reads differently each time: %w", id, err)
 		}
 		return problem(http.StatusNotFound, "shard-damaged", "the stored bytes were damaged and are set aside; put the shard again")
 	}
-	hashes, err := merkle.ProveRange(shard, size, h.Outline(), rng.off, rng.n)
+	hashes, err := merkle.ProveRange(shard, size, o, rng.off, rng.n)
 	if err != nil {
 		return fmt.Errorf("prove range of shard %s: %w", id, err)
 	}
