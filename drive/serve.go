@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/cloudcoin/cloudcoin/fs/mount"
+	"github.com/cloudcoin/cloudcoin/internal/localsock"
 )
 
 // MountOptions say how to mount.
@@ -108,20 +108,8 @@ func (d *Drive) listen() (stop func(), err error) {
 
 // serveSocket answers at a Unix socket of mode 0600. The folder's lock is held, so a socket that lies there is a killed process's.
 func serveSocket(path string, h http.Handler) (stop func(), err error) {
-	if err := removeStale(path); err != nil {
-		return nil, fmt.Errorf("local API: %w", err)
-	}
-	var l net.Listener
-	err = withShortPath(path, func(short string) (err error) {
-		l, err = net.Listen("unix", short)
-		return err
-	})
+	l, err := localsock.Listen(path)
 	if err != nil {
-		return nil, fmt.Errorf("local API: %w", err)
-	}
-	l.(*net.UnixListener).SetUnlinkOnClose(false)
-	if err := os.Chmod(path, 0o600); err != nil {
-		l.Close()
 		return nil, fmt.Errorf("local API: %w", err)
 	}
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/cloudcoin/cloudcoin/internal/localsock"
 )
 
 // ErrNotRunning is returned when no process serves the HOME.
@@ -23,23 +25,12 @@ const socketFile = "admin.sock"
 
 // listenAdmin opens the local API. The HOME's lock is held, so a socket that is there is a dead one's.
 func (p *Provider) listenAdmin() (net.Listener, error) {
-	path, release, err := socketAddress(p.home.Dir)
+	path := p.home.path(socketFile)
+	ln, err := localsock.Listen(path)
 	if err != nil {
 		return nil, fmt.Errorf("local API: %w", err)
 	}
-	defer release()
-	if err := os.Remove(p.home.path(socketFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("local API: %w", err)
-	}
-	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-	if err != nil {
-		return nil, fmt.Errorf("local API: %w", err)
-	}
-	ln.SetUnlinkOnClose(false) // its name may not be valid any more; removed at the next start
-	if err := os.Chmod(p.home.path(socketFile), 0o600); err != nil {
-		return nil, errors.Join(fmt.Errorf("local API: %w", err), ln.Close())
-	}
-	return &removing{ln, p.home.path(socketFile)}, nil
+	return &removing{ln, path}, nil
 }
 
 // removing removes the socket's name when the listener is closed.
