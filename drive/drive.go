@@ -157,6 +157,13 @@ func (d *Drive) openStores() (err error) {
 	}
 	d.stage, err = stage.Open(h.path("stage"), d.journal, stage.Options{
 		CacheLimit: d.opt.CacheLimit, Clock: d.opt.Clock, Logger: d.opt.Logger, Base: d.stored,
+		Keep: func(ino model.Ino) bool { return d.engine == nil || d.engine.Unpublished(ino) },
+		Kept: func() []model.Ino {
+			if d.engine == nil {
+				return nil
+			}
+			return d.engine.UnpublishedInos()
+		},
 	})
 	if err != nil {
 		return h.wrap("stage", err)
@@ -221,6 +228,9 @@ func (d *Drive) abandon() error { return errors.Join(d.closeStores(), d.lock.Rel
 
 func (d *Drive) closeStores() error {
 	var errs []error
+	if d.fetch != nil { // it reads ahead through the pool
+		errs = append(errs, d.fetch.Close())
+	}
 	if d.pool != nil {
 		errs = append(errs, d.pool.Close())
 	}

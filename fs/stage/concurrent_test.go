@@ -233,6 +233,42 @@ func TestEvictSegments(t *testing.T) {
 	}
 }
 
+// What is stored and must stay does stay: in a layer of its own, and in a segment of the journal also when it isn't in memory.
+func TestEvictKeeps(t *testing.T) {
+	keep := map[model.Ino]bool{3: true, 60: true}
+	r := newRig(t, Options{IdleNodes: 8, Keep: func(ino model.Ino) bool { return keep[ino] }, Kept: func() []model.Ino { return []model.Ino{3, 60} }})
+	for i := 0; i < 59; i++ {
+		ino, n := model.Ino(2+i), 50_000
+		if ino == 60 {
+			n = 300_000
+		}
+		f := r.file(ino, nil, 0)
+		must(t, f.WriteAt(bg, pattern(byte(i), n), 0))
+		v, err := f.Freeze()
+		must(t, err)
+		must(t, f.Close())
+		must(t, r.s.Stored(ino, v))
+	}
+	r.checkpoint()
+	if _, kept, err := r.s.EvictFile(60); err != nil || kept < 300_000 {
+		t.Errorf("%v: %d bytes are kept", err, kept)
+	}
+	freed, err := r.s.Evict(1 << 40)
+	must(t, err)
+	if freed == 0 {
+		t.Error("nothing was evicted")
+	}
+	for ino, n := range map[model.Ino]int{3: 50_000, 60: 300_000} {
+		f := r.file(ino, nil, int64(n)) // no base to fall back on
+		wantBytes(t, f, pattern(byte(ino-2), n))
+		must(t, f.Close())
+	}
+	keep = nil
+	if freed, _, err := r.s.EvictFile(60); err != nil || freed == 0 {
+		t.Errorf("%v: %d bytes went when nothing keeps them", err, freed)
+	}
+}
+
 // A few dirty small contents don't keep many old segments from being used again.
 func TestMoveForward(t *testing.T) {
 	r := newRig(t, Options{})

@@ -61,12 +61,16 @@ func (s *Stage) victims() ([]victim, error) {
 	for _, seg := range s.j.Segments() {
 		newest = max(newest, seg.Number)
 	}
+	kept, err := s.keptSegments()
+	if err != nil {
+		return nil, err
+	}
 	for no, sh := range s.segs.all() {
-		if sh.dirty == 0 && no != newest {
+		if sh.dirty == 0 && no != newest && !kept[no] {
 			all = append(all, victim{time.Unix(sh.last, 0), func() (int64, error) { return s.evictSegment(no) }})
 		}
 	}
-	err := filepath.WalkDir(filepath.Join(s.dir, "layers"), func(path string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(filepath.Join(s.dir, "layers"), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -85,6 +89,27 @@ func (s *Stage) victims() ([]victim, error) {
 	})
 	sort.SliceStable(all, func(i, j int) bool { return all[i].last.Before(all[j].last) })
 	return all, err
+}
+
+// keptSegments are the segments of the journal that hold something of a content that must stay.
+func (s *Stage) keptSegments() (map[uint64]bool, error) {
+	if s.opt.Kept == nil {
+		return nil, nil
+	}
+	kept := map[uint64]bool{}
+	for _, ino := range s.opt.Kept() {
+		n, err := s.acquire(ino)
+		if err != nil {
+			return nil, err
+		}
+		n.mu.RLock()
+		n.eachSegment(func(no uint64) { kept[no] = true })
+		n.mu.RUnlock()
+		if err := s.release(n); err != nil {
+			return nil, err
+		}
+	}
+	return kept, nil
 }
 
 // EvictFile gives the clean local space of one inode back. kept is what stays: not stored yet, or in use.
@@ -106,7 +131,11 @@ func (s *Stage) evictNode(ino model.Ino) (freed, kept int64, err error) {
 		return 0, 0, err
 	}
 	n.mu.Lock() // and not wmu: a writer that finds the disk full evicts
-	freed, kept, err = n.evict()
+	if s.opt.Keep != nil && s.opt.Keep(ino) {
+		kept = n.bytes()
+	} else {
+		freed, kept, err = n.evict()
+	}
 	n.mu.Unlock()
 	return freed, kept, errors.Join(err, s.release(n))
 }
@@ -261,20 +290,33 @@ func (s *Stage) evictSegment(no uint64) (freed int64, err error) {
 	return freed + left, nil
 }
 
-func (n *node) inSegment(no uint64) bool {
+func (n *node) inSegment(no uint64) (in bool) {
+	n.eachSegment(func(s uint64) { in = in || s == no })
+	return in
+}
+
+// eachSegment calls fn for the segment of every piece.
+func (n *node) eachSegment(fn func(no uint64)) {
 	for _, l := range n.layers {
-		for i := range l.pieces {
-			if !l.pieces[i].zero && l.pieces[i].ref.Segment == no {
-				return true
-			}
-		}
-		for i := range l.old {
-			if !l.old[i].zero && l.old[i].ref.Segment == no {
-				return true
+		for _, pieces := range [][]piece{l.pieces, l.old} {
+			for i := range pieces {
+				if !pieces[i].zero {
+					fn(pieces[i].ref.Segment)
+				}
 			}
 		}
 	}
-	return false
+}
+
+// bytes is the local space of a content.
+func (n *node) bytes() (sum int64) {
+	for _, l := range n.layers {
+		sum += l.bytes()
+	}
+	if n.small != nil {
+		sum += n.small.n
+	}
+	return sum
 }
 
 // mergeClean makes one of the clean layer files of a node as long as there are more than maxClean. Everything that the node's records say must be durable:

@@ -51,6 +51,11 @@ type Options struct {
 
 	// Base gives the newest stored content of an inode, by the index, for clean layers of open files that are evicted. nil: the clean layers of open files stay.
 	Base func(ino model.Ino) (Base, error)
+
+	// Keep tells whether a content must stay on local disk though it is stored (no head names it yet); it is asked under the content's lock, and says so
+	// before Stored is called. Kept lists all of these. nil: none.
+	Keep func(ino model.Ino) bool
+	Kept func() []model.Ino
 }
 
 // Base answers what no layer has: the content that is stored at providers. It is safe for concurrent use.

@@ -122,7 +122,9 @@ func (e *Engine) commitContent(job *fileJob) error {
 	if len(want) > 0 {
 		content = model.Content{Kind: model.ContentStored, Version: job.version, Rev: rev}
 	}
+	last := rev
 	for _, n := range stored {
+		last = max(last, n.Rev)
 		b.SetContent(job.ino, n.Rev, content)
 	}
 	for _, n := range later {
@@ -130,6 +132,7 @@ func (e *Engine) commitContent(job *fileJob) error {
 		c.Rev = rev
 		b.SetContent(job.ino, n.Rev, c)
 	}
+	e.keepLocal(job.ino, last)
 	if _, err := b.Commit(); err != nil {
 		return err
 	}

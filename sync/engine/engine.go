@@ -73,6 +73,9 @@ type Engine struct {
 	published model.Rev // highest revision that heads name
 	spans     []span
 	jobs      map[model.Ino]*fileJob // contents on their way
+
+	unpublished map[model.Ino]model.Rev // contents that are stored, and the revisions that must be published before they may go from this machine
+
 	readOnly  string
 	checked   bool // the slots were read once: publishing may begin
 	waiting   string
@@ -103,14 +106,17 @@ func New(cfg Config) (*Engine, error) {
 		device:   cfg.Device,
 		warnings: map[string]*Warning{},
 		jobs:     map[model.Ino]*fileJob{},
-		syncers:  map[chan struct{}]struct{}{},
-		health:   map[model.PackID]packHealth{},
-		silent:   map[model.LeaseID]time.Time{},
-		full:     map[model.LeaseID]time.Time{},
-		recheck:  map[model.LeaseID]bool{},
-		reports:  map[model.PackID][]int{},
-		care:     newCare(),
-		repairs:  rate.NewLimiter(rate.Limit(cfg.RepairLimit), 64<<20),
+
+		unpublished: map[model.Ino]model.Rev{},
+
+		syncers: map[chan struct{}]struct{}{},
+		health:  map[model.PackID]packHealth{},
+		silent:  map[model.LeaseID]time.Time{},
+		full:    map[model.LeaseID]time.Time{},
+		recheck: map[model.LeaseID]bool{},
+		reports: map[model.PackID][]int{},
+		care:    newCare(),
+		repairs: rate.NewLimiter(rate.Limit(cfg.RepairLimit), 64<<20),
 
 		wakeUpload: newSignal(), wakePublish: newSignal(), wakeRetry: newSignal(), wakeCare: newSignal(), wakeWatch: newSignal(), wakeSync: newSignal(),
 	}
@@ -124,6 +130,9 @@ func New(cfg Config) (*Engine, error) {
 	e.splitter = s
 	e.packer = newPacker(e)
 	if err := e.loadLog(); err != nil {
+		return nil, err
+	}
+	if err := e.loadUnpublished(); err != nil {
 		return nil, err
 	}
 	return e, nil

@@ -4,11 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"slices"
-	"time"
-
 	"fmt"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/cloudcoin/cloudcoin/sync/model"
 	"github.com/cloudcoin/cloudcoin/sync/transfer"

@@ -209,6 +209,18 @@ type contents struct {
 	mu    sync.Mutex
 	files map[model.Ino]map[uint64][]byte // by version
 	at    map[key][]byte                  // what is stored as of a revision
+	waits map[model.Ino]chan struct{}     // closed when a content of the inode is stored
+}
+
+// stored is closed when the next content of an inode is stored.
+func (c *contents) stored(ino model.Ino) <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.waits == nil {
+		c.waits = map[model.Ino]chan struct{}{}
+	}
+	c.waits[ino] = make(chan struct{})
+	return c.waits[ino]
 }
 
 func (c *contents) Freeze(_ context.Context, ino model.Ino, _ bool) (bool, error) {
@@ -240,6 +252,10 @@ func (c *contents) Stored(ino model.Ino, version uint64, rev model.Rev) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.at[key{ino, rev}] = c.files[ino][version]
+	if done := c.waits[ino]; done != nil {
+		close(done)
+		delete(c.waits, ino)
+	}
 	return nil
 }
 

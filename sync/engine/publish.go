@@ -314,7 +314,7 @@ func (e *Engine) settleOutbox() error {
 	e.published = e.log.head.Published
 	e.mu.Unlock()
 	e.hold()
-	return nil
+	return e.releasePublished()
 }
 
 // takeOut removes the first n groups that the newest head names from the outbox. done: they are the last ones.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cloudcoin/cloudcoin/sync/index"
 	"github.com/cloudcoin/cloudcoin/sync/model"
@@ -150,5 +151,40 @@ func TestFailedPublicationLeavesNothing(t *testing.T) {
 	}
 	if n := w.shards(); n != before {
 		t.Errorf("%d shards after %d", n, before)
+	}
+}
+
+// A content that is stored stays on this machine until a head that is on enough leases says where it is, also over a restart.
+func TestStoredStaysUntilPublished(t *testing.T) {
+	w, h, _, refuse := refusing(t)
+	defer h.close()
+	refuse.Store(true)
+	e := h.start()
+	ino := h.create("g")
+	h.write(ino, noise(2, 1000))
+	stored := h.c.stored(ino)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	go e.Sync(ctx) // so that it is sent at once
+	select {
+	case <-stored:
+	case <-ctx.Done():
+		t.Fatal("the content isn't stored")
+	}
+	if !e.Unpublished(ino) {
+		t.Error("nothing keeps the content here though no head names it")
+	}
+	cancel()
+	h.stop()
+	e, err := New(Config{Index: h.x, Pool: h.pool, Keys: w.keys, Device: h.dev, Files: h.c, Contents: h.c, Clock: w.clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := e.UnpublishedInos(); len(got) != 1 || got[0] != ino || !e.Unpublished(ino) {
+		t.Errorf("after a restart %v is kept, not inode %d", got, ino)
+	}
+	refuse.Store(false)
+	if _, err := e.publish(t.Context(), false); err != nil || e.Unpublished(ino) {
+		t.Errorf("%v: still kept when a head names it", err)
 	}
 }
