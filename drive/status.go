@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// wrongFor is how long a wrong answer is told.
+const wrongFor = 10 * time.Minute
+
 // leaseWarning is how long before its end a lease is spoken of.
 const leaseWarning = 14 * 24 * time.Hour
 
@@ -53,6 +56,11 @@ func (d *Drive) leaseWarnings(leases []LeaseStatus) (out []string) {
 		return []string{"there are no leases: what is written stays on this disk only; take some with `ccdrive lease add`"}
 	}
 	now := d.opt.Clock()
+	for _, s := range d.pool.Leases() {
+		if s.Wrong != "" && now.Sub(s.WrongAt) < wrongFor {
+			out = append(out, fmt.Sprintf("provider %s at %s answered wrongly at %s, others stood in: %s", s.Info.Name, s.Info.URL, s.WrongAt.Local().Format(time.TimeOnly), s.Wrong))
+		}
+	}
 	for _, l := range leases {
 		switch {
 		case l.State == "down" || l.State == "ended":

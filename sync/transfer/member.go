@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"time"
@@ -34,6 +35,8 @@ type member struct {
 	late     int // in a row: overtaken by others
 	opened   int // how often in a row the breaker has opened; 0: it is closed
 	lastErr  string
+	wrong    string // the newest answer that was cut short or not what was asked for
+	wrongAt  time.Time
 	speed    speed
 }
 
@@ -57,7 +60,7 @@ func (m *member) client() Shards {
 func (m *member) state(usual time.Duration) LeaseState {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	st := LeaseState{Info: m.shards.Info(), LastError: m.lastErr, Latency: m.speed.base, Failures: m.failures}
+	st := LeaseState{Info: m.shards.Info(), LastError: m.lastErr, Latency: m.speed.base, Failures: m.failures, Wrong: m.wrong, WrongAt: m.wrongAt}
 	switch {
 	case m.ended:
 		st.State = StateEnded
@@ -139,6 +142,9 @@ func (m *member) failed(err error) {
 	m.asked = true
 	m.failures++
 	m.lastErr = err.Error()
+	if errors.Is(err, ErrDamaged) || errors.Is(err, io.ErrUnexpectedEOF) {
+		m.wrong, m.wrongAt = m.lastErr, m.pool.opt.Clock.Now()
+	}
 	ended := errors.Is(err, ErrLease)
 	open := m.opened == 0 && (m.failures >= breakAfter || ended)
 	m.ended = m.ended || ended

@@ -80,6 +80,8 @@ type LeaseState struct {
 	LastError string        // of the newest failed try; "" after a success
 	Latency   time.Duration // smoothed, of a small answer; 0 unknown
 	Failures  int           // in a row
+	Wrong     string        // the newest answer that was cut short or damaged, also when it answered rightly since; "" none
+	WrongAt   time.Time
 }
 
 // State of a lease in words that `status` prints.
