@@ -15,8 +15,9 @@ const (
 	// careEvery is how often the care loop looks while something isn't whole; careIdle otherwise.
 	careEvery = 10 * time.Second
 	careIdle  = 10 * time.Minute
-	// collectEvery is how often garbage is looked for; collectFirst after the start, so that it happens also where no run lasts a day.
+	// collectEvery is how often garbage is looked for; after a start when it is due, but not before collectSoon, and at the latest after collectFirst.
 	collectEvery = 24 * time.Hour
+	collectSoon  = 5 * time.Minute
 	collectFirst = 90 * time.Minute
 )
 
@@ -25,11 +26,11 @@ type care struct {
 	audited   map[model.LeaseID]time.Time // when each lease was last asked for all its shards
 	missing   map[model.ShardID]bool      // pieces of the log that their lease lacks
 	collected time.Time
-	swept     map[place]time.Time // shards that nothing names, and since when
+	swept     map[sweptKey]time.Time // shards that nothing names, and since when; written down by saveSwept
 }
 
 func newCare() care {
-	return care{audited: map[model.LeaseID]time.Time{}, missing: map[model.ShardID]bool{}, swept: map[place]time.Time{}}
+	return care{audited: map[model.LeaseID]time.Time{}, missing: map[model.ShardID]bool{}, swept: map[sweptKey]time.Time{}}
 }
 
 // Bad tells that a shard is missing or damaged: hand it to transfer.Pool.Bad.
@@ -45,7 +46,9 @@ func (e *Engine) Bad(pack model.PackID, shard int, why error) {
 
 // careLoop keeps everything whole. Errors of one round are warnings: the next one tries again.
 func (e *Engine) careLoop(ctx context.Context) error {
-	e.care.collected = e.now().Add(collectFirst - collectEvery)
+	if err := e.loadSwept(); err != nil {
+		return err
+	}
 	for {
 		e.caring.Lock()
 		whole, err := e.careOnce(ctx)
@@ -60,6 +63,7 @@ func (e *Engine) careLoop(ctx context.Context) error {
 		if !whole || err != nil {
 			d = careEvery
 		}
+		d = min(d, max(careEvery, collectEvery-e.now().Sub(e.care.collected)))
 		if err := e.wait(ctx, d, e.wakeCare); err != nil {
 			return err
 		}

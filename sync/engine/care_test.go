@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cloudcoin/cloudcoin/crypto/merkle"
 	"github.com/cloudcoin/cloudcoin/sync/model"
+	"github.com/cloudcoin/cloudcoin/sync/oplog"
 	"github.com/cloudcoin/cloudcoin/sync/placement"
 	"github.com/cloudcoin/cloudcoin/sync/transfer"
 	"github.com/cloudcoin/cloudcoin/sync/transfer/memshards"
@@ -84,6 +86,83 @@ func TestSweepKnowsPlaces(t *testing.T) {
 		if has, err := w.stores[s.Lease[0]-1].Has(t.Context(), []model.ShardID{s.ID}); err != nil || !has[0] {
 			t.Errorf("shard %d: %v %v", i, has, err)
 		}
+	}
+}
+
+// What is waited for is known after a restart, so that garbage goes also where no run lasts a day; a device that continues another one's head
+// waits for as long as that one may be away.
+func TestSweepOverRestarts(t *testing.T) {
+	for name, parents := range map[string][]oplog.Parent{"first device": nil, "recovered": {{Device: model.DeviceID{9}, Counter: 1}}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 6)
+			clock := newFakeClock()
+			w.clock = clock
+			h := w.home(t.TempDir(), 1)
+			defer h.close()
+			h.mkroot()
+			garbage := noise(3, 1000)
+			id := model.ShardID(merkle.Root(garbage))
+			if err := w.stores[2].Put(t.Context(), id, garbage); err != nil {
+				t.Fatal(err)
+			}
+			there := func() bool {
+				has, err := w.stores[2].Has(t.Context(), []model.ShardID{id})
+				return err == nil && has[0]
+			}
+			run := func() {
+				e, err := New(Config{Index: h.x, Pool: h.pool, Keys: w.keys, Device: h.dev, Files: h.c, Contents: h.c, Clock: clock})
+				if err != nil {
+					t.Fatal(err)
+				}
+				e.checked, e.log.head.Parents = true, parents
+				if err := errors.Join(e.loadSwept(), e.sweep(t.Context())); err != nil {
+					t.Fatal(err)
+				}
+			}
+			run()
+			clock.advance(sweepRest - time.Hour)
+			if run(); !there() {
+				t.Error("deleted before a day is over")
+			}
+			clock.advance(2 * time.Hour)
+			if run(); there() != (parents != nil) {
+				t.Errorf("after a day: there %v", there())
+			}
+			clock.advance(sweepRestHeir)
+			if run(); there() {
+				t.Error("never deleted")
+			}
+		})
+	}
+}
+
+// Garbage is looked for a day after the last time, also when the machine was off in between, and not right after a start.
+func TestCollectIsDueOverRestarts(t *testing.T) {
+	w := newWorld(t, 6)
+	clock := newFakeClock()
+	h := w.home(t.TempDir(), 1)
+	defer h.close()
+	due := func() time.Duration {
+		e, err := New(Config{Index: h.x, Pool: h.pool, Keys: w.keys, Device: h.dev, Files: h.c, Contents: h.c, Clock: clock})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.loadSwept(); err != nil {
+			t.Fatal(err)
+		}
+		return e.care.collected.Add(collectEvery).Sub(clock.Now())
+	}
+	for _, c := range []struct{ off, want time.Duration }{
+		{0, collectFirst}, {12 * time.Hour, collectFirst}, {11*time.Hour + 30*time.Minute, 30 * time.Minute}, {time.Hour, collectSoon},
+	} {
+		clock.advance(c.off)
+		if got := due(); got != c.want {
+			t.Errorf("due in %v, want %v", got, c.want)
+		}
+	}
+	clock.advance(-1000 * time.Hour)
+	if got := due(); got != collectFirst {
+		t.Errorf("with a clock that went back it is due in %v", got)
 	}
 }
 

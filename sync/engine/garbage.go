@@ -25,8 +25,6 @@ const (
 	trashPatience = 24 * time.Hour
 	// minSmall is how many packs under a quarter full are worth joining.
 	minSmall = 8
-	// sweepRest is how long a shard that nothing names is left alone.
-	sweepRest = 24 * time.Hour
 )
 
 // load is what a pack holds.
@@ -413,95 +411,4 @@ func (e *Engine) deleteShards(ctx context.Context, shards []model.Shard) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// sweep deletes shards that nothing names and that have been seen so for a day: uploads that never came to their end.
-func (e *Engine) sweep(ctx context.Context) error {
-	if e.isReadOnly() || !e.wasChecked() {
-		return nil
-	}
-	named, err := e.namedShards(ctx)
-	if err != nil {
-		return err
-	}
-	now := e.now()
-	seen := map[place]time.Time{}
-	var errs []error
-	for _, st := range e.cfg.Pool.Leases() {
-		l, ok := e.cfg.Pool.Lease(st.Info.ID)
-		if !ok || !st.State.Live() {
-			continue
-		}
-		errs = append(errs, e.sweepLease(ctx, l, named, now, seen))
-	}
-	e.care.swept = seen
-	return errors.Join(errs...)
-}
-
-func (e *Engine) sweepLease(ctx context.Context, l transfer.Shards, named map[place]struct{}, now time.Time, seen map[place]time.Time) error {
-	var after model.ShardID
-	for {
-		ids, err := l.List(ctx, after)
-		if err != nil {
-			return fmt.Errorf("list the shards of lease %s: %w", l.Info().ID, err)
-		}
-		if len(ids) == 0 {
-			return nil
-		}
-		after = ids[len(ids)-1]
-		var dead []model.ShardID
-		for _, id := range ids {
-			at := place{l.Info().ID, id}
-			if _, ok := named[at]; ok {
-				continue
-			}
-			since, known := e.care.swept[at]
-			if !known {
-				since = now
-			}
-			if now.Sub(since) >= sweepRest {
-				dead = append(dead, id)
-				continue
-			}
-			seen[at] = since
-		}
-		if len(dead) > 0 {
-			if err := l.Delete(ctx, dead); err != nil {
-				return fmt.Errorf("delete shards that nothing names of lease %s: %w", l.Info().ID, err)
-			}
-		}
-	}
-}
-
-// place is a shard at a lease: one that was rebuilt elsewhere while its provider was silent is named there only.
-type place struct {
-	lease model.LeaseID
-	id    model.ShardID
-}
-
-// namedShards is every shard that the catalogue, the newest head or the trash names, where they name it. Uploads under way are younger than a day.
-func (e *Engine) namedShards(ctx context.Context) (map[place]struct{}, error) {
-	named := map[place]struct{}{}
-	log, err := e.logShards(ctx)
-	if err != nil {
-		return nil, err
-	}
-	e.publishing.Lock()
-	for _, t := range e.log.local.Trash {
-		log = append(log, t.Shards...)
-	}
-	e.publishing.Unlock()
-	for _, s := range log {
-		named[place{s.Lease, s.ID}] = struct{}{}
-	}
-	err = e.cfg.Index.Packs(model.PackID{}, func(p model.Pack) bool {
-		for _, s := range p.Shards {
-			named[place{s.Lease, s.ID}] = struct{}{}
-		}
-		return true
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the catalogue: %w", err)
-	}
-	return named, nil
 }
