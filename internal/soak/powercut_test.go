@@ -22,6 +22,9 @@ import (
 // taken under load, is the disk as a power cut leaves it: all that was synced, and of the rest whatever the kernel had written. The copy is
 // mounted in its place, and what was acknowledged before the copy began must be there.
 func TestSoakPowerCut(t *testing.T) {
+	if _, err := os.Stat("/dev/loop-control"); os.Geteuid() != 0 || err != nil {
+		t.Skip("needs root and loop devices")
+	}
 	rnd, seed := seeded(t)
 	disk := newDisk(t)
 	network := session.New(bin, workDir(t))
