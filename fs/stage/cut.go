@@ -23,6 +23,14 @@ func (n *node) truncate(size int64) error {
 		return nil
 	}
 	l, made := n.writable(size <= InlineLimit)
+	var last []byte
+	if b := size / BlockSize; !l.inline && size%BlockSize != 0 && l.present.has(b) && !l.hole.has(b) {
+		// What lies behind the end in its block must read as zeros when the file grows again.
+		last = make([]byte, BlockSize)
+		if err := l.readFile(last[:size%BlockSize], size-size%BlockSize); err != nil {
+			return err
+		}
+	}
 	h := n.header(l)
 	h.size, h.floor = size, min(h.floor, size)
 	if _, err := n.record(kindTruncate, h, n.withPath()); err != nil {
@@ -34,20 +42,15 @@ func (n *node) truncate(size int64) error {
 	n.cutLayer(l, size)
 	n.size, n.changed = size, true
 	n.gen++
-	if l.inline || size%BlockSize == 0 || !l.present.has(size/BlockSize) || l.hole.has(size/BlockSize) {
+	if last == nil {
 		return nil
 	}
-	// What lies behind the end in its block must read as zeros when the file grows again.
 	b := size / BlockSize
 	l.unsynced.add(b, b+1)
 	l.unnoted.add(b, b+1)
 	l.needSync = true
-	f, err := l.open(false)
-	if err == nil {
-		_, err = f.WriteAt(make([]byte, (b+1)*BlockSize-size), size)
-	}
-	if err != nil {
-		return n.s.damaged(n.ino, fmt.Errorf("truncate layer: %w", err))
+	if err := l.put(last, b); err != nil {
+		return fmt.Errorf("truncate: %w", err)
 	}
 	return nil
 }

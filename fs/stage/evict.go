@@ -230,9 +230,9 @@ func (s *Stage) evictLayer(ino model.Ino, id uint64, path string) (int64, error)
 	return freed, err
 }
 
-// removeLayer removes a layer file and its sidecar.
+// removeLayer removes a layer file and what lies beside it.
 func removeLayer(path string) (err error) {
-	for _, name := range []string{path + sidecarSuffix, path} {
+	for _, name := range []string{path + sidecarSuffix, path + sumsSuffix, path} {
 		if rerr := os.Remove(name); rerr != nil && !errors.Is(rerr, os.ErrNotExist) {
 			err = errors.Join(err, rerr)
 		}
@@ -366,6 +366,9 @@ func (n *node) mergeOne() (again bool, err error) {
 		err = n.s.datasync(stay.f)
 	}
 	n.s.account(true, low.bytes()+up.bytes()-was)
+	if n.refetch(err) {
+		return false, nil
+	}
 	if err != nil {
 		return false, n.s.damaged(n.ino, err)
 	}
@@ -387,13 +390,13 @@ const mergeLimit = 32 << 20
 
 // overlay puts the blocks of up over those of l.
 func (l *layer) overlay(up *layer) error {
-	to, err := l.open(true)
+	_, err := l.open(true)
 	if err != nil {
 		return err
 	}
 	if b := up.floor / BlockSize; up.floor%BlockSize != 0 && l.present.has(b) && !l.hole.has(b) {
-		if _, err := to.WriteAt(make([]byte, (b+1)*BlockSize-up.floor), up.floor); err != nil {
-			return fmt.Errorf("merge layers: %w", err)
+		if err := copyBlocks(l, l, b, b+1, up.floor); err != nil {
+			return err
 		}
 	}
 	l.cut((up.floor + BlockSize - 1) / BlockSize)
@@ -401,7 +404,7 @@ func (l *layer) overlay(up *layer) error {
 	up.hole.runs(0, up.hole.last()+1, func(a, b int64) bool { l.addHole(a, b); return true })
 	l.needSync = true
 	up.dataRuns(&up.present, func(a, b int64) bool {
-		err = copyBlocks(to, up, a, b, b*BlockSize)
+		err = copyBlocks(l, up, a, b, b*BlockSize)
 		l.addData(a, b)
 		return err == nil
 	})
@@ -410,8 +413,7 @@ func (l *layer) overlay(up *layer) error {
 
 // underlay puts the blocks of low under those of l, as far as they are visible.
 func (l *layer) underlay(low *layer) error {
-	to, err := l.open(true)
-	if err != nil {
+	if _, err := l.open(true); err != nil {
 		return err
 	}
 	end := (l.floor + BlockSize - 1) / BlockSize
@@ -427,7 +429,7 @@ func (l *layer) underlay(low *layer) error {
 	low.dataRuns(&low.present, func(a, b int64) bool { absentIn(a, min(b, end), &data); return true })
 	low.hole.runs(0, end, func(a, b int64) bool { absentIn(a, b, &holes); return true })
 	for _, r := range data {
-		if err := copyBlocks(to, low, r.off, r.off+r.n, l.floor); err != nil {
+		if err := copyBlocks(l, low, r.off, r.off+r.n, l.floor); err != nil {
 			return err
 		}
 		l.addData(r.off, r.off+r.n)
@@ -440,7 +442,7 @@ func (l *layer) underlay(low *layer) error {
 }
 
 // copyBlocks copies whole blocks; bytes at or after limit become zeros.
-func copyBlocks(to *os.File, from *layer, a, b, limit int64) error {
+func copyBlocks(to, from *layer, a, b, limit int64) error {
 	buf := make([]byte, min(256<<10, (b-a)*BlockSize))
 	for off := a * BlockSize; off < b*BlockSize; {
 		p := buf[:min(int64(len(buf)), b*BlockSize-off)]
@@ -450,7 +452,7 @@ func copyBlocks(to *os.File, from *layer, a, b, limit int64) error {
 		if off+int64(len(p)) > limit {
 			clear(p[max(limit-off, 0):])
 		}
-		if _, err := to.WriteAt(p, off); err != nil {
+		if err := to.put(p, off/BlockSize); err != nil {
 			return fmt.Errorf("merge layers: %w", err)
 		}
 		off += int64(len(p))

@@ -104,7 +104,7 @@ func (n *node) freeze() (uint64, error) {
 }
 
 // Backing is the layer file that alone holds the whole content at the same offsets, when there is one, for reads by others. It stays owned by the stage
-// and valid until Close.
+// and valid until Close. What is read from it isn't compared with the checksums.
 func (f *File) Backing() (*os.File, bool) {
 	n := f.n
 	n.mu.Lock()

@@ -123,6 +123,23 @@ func FuzzNode(f *testing.F) {
 	})
 }
 
+func FuzzSum(f *testing.F) {
+	f.Add([]byte("12345678"), int64(7))
+	f.Fuzz(func(t *testing.T, b []byte, block int64) {
+		if len(b) < sumLen {
+			return
+		}
+		sum, known, sound := getSum(b, block)
+		if known != (sound && !bytes.Equal(b[:sumLen], make([]byte, sumLen))) {
+			t.Errorf("entry %x: known %v, sound %v", b[:sumLen], known, sound)
+		}
+		out := make([]byte, sumLen)
+		if putSum(out, sum, block); known && !bytes.Equal(out, b[:sumLen]) {
+			t.Errorf("decode and encode is not the identity: %x, %x", b[:sumLen], out)
+		}
+	})
+}
+
 func FuzzSidecar(f *testing.F) {
 	f.Add(samples()["sidecar"])
 	f.Add(samples()["leaf 0"])

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"math/bits"
 	"os"
 	"path/filepath"
 	"sort"
+	"sync"
 
 	"github.com/cloudcoin/cloudcoin/sync/journal"
 	"github.com/cloudcoin/cloudcoin/sync/model"
@@ -42,6 +44,10 @@ type layer struct {
 
 	path      string // "" while inline
 	f         *os.File
+	sums      sumFile // open when f is
+	log       *slog.Logger
+	summed    bool // there is a file of sums, as long as the file itself has to be
+	sealed    bool // the map was told that layer and sums are final and durable
 	dirSynced bool
 	present   blockset // blocks that this layer decides
 	hole      blockset // those of them that are zeros, not in the file
@@ -217,6 +223,9 @@ func (l *layer) open(create bool) (*os.File, error) {
 	if err == nil && st.Size() < (l.lastData()+1)*BlockSize {
 		err = &journal.DamageError{File: l.path, Off: st.Size(), Why: fmt.Sprintf("the file was cut short: block %d has to be in it", l.lastData())}
 	}
+	if err == nil {
+		err = l.openSums()
+	}
 	if err != nil {
 		f.Close()
 		return nil, err
@@ -227,16 +236,58 @@ func (l *layer) open(create bool) (*os.File, error) {
 
 // closeFile gives the descriptor back; the layer opens it again when it is needed.
 func (l *layer) closeFile() error {
-	if l.f == nil {
-		return nil
+	var err error
+	for _, f := range l.takeFiles() {
+		err = errors.Join(err, f.Close())
 	}
-	err := l.f.Close()
-	l.f = nil
 	return err
 }
 
-// readFile reads from the layer's file; the bytes must be there.
+// takeFiles takes the descriptors out of the layer.
+func (l *layer) takeFiles() (files []*os.File) {
+	for _, f := range [...]**os.File{&l.f, &l.sums.f} {
+		if *f != nil {
+			files = append(files, *f)
+			*f = nil
+		}
+	}
+	return files
+}
+
+// readFile reads from the layer's file and compares with the sums; the bytes must be there. The error for a block that isn't what was written is a badBlock.
 func (l *layer) readFile(p []byte, off int64) error {
+	for len(p) > 0 {
+		if off%BlockSize == 0 && len(p) >= BlockSize {
+			k := len(p) &^ (BlockSize - 1)
+			if err := l.readBlocks(p[:k], off); err != nil {
+				return err
+			}
+			p, off = p[k:], off+int64(k)
+			continue
+		}
+		if err := l.readPart(&p, &off); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var blockBufs = sync.Pool{New: func() any { return new([BlockSize]byte) }}
+
+// readPart reads what p has of the block at off, and moves both on.
+func (l *layer) readPart(p *[]byte, off *int64) error {
+	buf := blockBufs.Get().(*[BlockSize]byte)
+	defer blockBufs.Put(buf)
+	if err := l.readBlocks(buf[:], blockFloor(*off)); err != nil {
+		return err
+	}
+	k := copy(*p, buf[*off%BlockSize:])
+	*p, *off = (*p)[k:], *off+int64(k)
+	return nil
+}
+
+// readBlocks reads whole blocks.
+func (l *layer) readBlocks(p []byte, off int64) error {
 	f := l.f
 	if f == nil {
 		return errors.New("layer file is not open")
@@ -247,7 +298,7 @@ func (l *layer) readFile(p []byte, off int64) error {
 		}
 		return fmt.Errorf("read layer %s: %w", l.path, err)
 	}
-	return nil
+	return l.verify(p, off/BlockSize)
 }
 
 // insertPiece lays p over the pieces and returns what of them went out of sight.

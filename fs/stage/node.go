@@ -48,6 +48,7 @@ type node struct {
 	saved        savedShare
 	baseNew      bool     // base is what was stored last, not older: clean layers aren't needed over it
 	merged       []*layer // were merged into others; their files go when that is saved
+	snapshots    map[*Snapshot]struct{}
 }
 
 // top is the uppermost layer, nil when there is none.
@@ -230,7 +231,7 @@ func (s *Stage) layerPath(ino model.Ino, version uint64) string {
 }
 
 func (s *Stage) newLayer(ino model.Ino, version uint64, inline bool, floor int64) *layer {
-	l := &layer{ino: ino, version: version, id: version, inline: inline, floor: floor}
+	l := &layer{ino: ino, version: version, id: version, inline: inline, floor: floor, log: s.log}
 	if !inline {
 		l.path = s.layerPath(ino, version)
 	}
@@ -239,7 +240,7 @@ func (s *Stage) newLayer(ino model.Ino, version uint64, inline bool, floor int64
 
 // newFill makes a layer for what is fetched from the base.
 func (s *Stage) newFill(ino model.Ino, id uint64, floor int64) *layer {
-	return &layer{ino: ino, id: id, clean: true, frozen: true, floor: floor, path: s.layerPath(ino, id)}
+	return &layer{ino: ino, id: id, clean: true, frozen: true, floor: floor, path: s.layerPath(ino, id), log: s.log}
 }
 
 // pushLayer gives the file a new top layer.

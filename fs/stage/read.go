@@ -14,10 +14,27 @@ func (f *File) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	return f.n.readAt(ctx, p, off)
 }
 
-func (n *node) readAt(ctx context.Context, p []byte, off int64) (int, error) {
+func (n *node) readAt(ctx context.Context, p []byte, off int64) (count int, err error) {
 	if off < 0 {
 		return 0, fmt.Errorf("read at offset %d: negative", off)
 	}
+	for try := 0; ; try++ {
+		if count, err = n.readOnce(ctx, p, off); !isGone(err) {
+			return count, err
+		}
+		n.mu.Lock()
+		again := try < maxRefetch && n.refetch(err)
+		n.mu.Unlock()
+		if !again {
+			return 0, n.s.damaged(n.ino, err)
+		}
+	}
+}
+
+// maxRefetch is how often a read or change begins again because cached content was damaged.
+const maxRefetch = 3
+
+func (n *node) readOnce(ctx context.Context, p []byte, off int64) (int, error) {
 	n.mu.RLock()
 	if missing(n.layers) {
 		n.mu.RUnlock()
@@ -34,7 +51,7 @@ func (n *node) readAt(ctx context.Context, p []byte, off int64) (int, error) {
 	v.visible = baseEnd(n.layers, n.size)
 	n.mu.RUnlock()
 	if err != nil {
-		return 0, n.s.damaged(n.ino, err)
+		return 0, err
 	}
 	for _, h := range holes {
 		if err := v.readBase(ctx, p[h.off-off:h.off-off+h.n], h.off, true); err != nil {
@@ -167,8 +184,7 @@ func (n *node) fill(buf []byte, off int64) error {
 		l = n.s.newFill(n.ino, n.s.nextVersion(0)|fillBit, baseEnd(n.layers, n.size))
 		n.layers = append([]*layer{l}, n.layers...)
 	}
-	f, err := l.open(true)
-	if err != nil {
+	if _, err := l.open(true); err != nil {
 		return err
 	}
 	if pad := len(buf) % BlockSize; pad != 0 {
@@ -181,8 +197,8 @@ func (n *node) fill(buf []byte, off int64) error {
 		if b == e {
 			break
 		}
-		if _, err := f.WriteAt(buf[b*BlockSize-off:e*BlockSize-off], b*BlockSize); err != nil {
-			return fmt.Errorf("write layer: %w", err)
+		if err := l.put(buf[b*BlockSize-off:e*BlockSize-off], b); err != nil {
+			return err
 		}
 		n.s.cleanBytes.Add(l.addData(b, e) * BlockSize)
 		l.unsynced.add(b, e)
@@ -197,7 +213,7 @@ func (n *node) content(p []byte, off int64, got map[int64][]byte) error {
 	v := view{n: n, layers: n.layers, size: n.size}
 	rest, count, err := v.readLocal(p, off)
 	if err != nil {
-		return n.s.damaged(n.ino, err)
+		return err
 	}
 	clear(p[count:])
 	for _, r := range rest {

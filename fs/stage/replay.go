@@ -3,6 +3,7 @@ package stage
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -155,6 +156,9 @@ func (n *node) redo() error {
 }
 
 func (l *layer) replayFile(s *Stage) error {
+	if err := l.checkLength(); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(filepath.Dir(l.path), 0o700); err != nil {
 		return err
 	}
@@ -162,22 +166,75 @@ func (l *layer) replayFile(s *Stage) error {
 	if err != nil {
 		return err
 	}
+	l.f = f
+	err = l.openSums()
 	for _, r := range l.redo {
-		if err = l.replayOne(s, f, r); err != nil {
-			break
+		if err == nil {
+			err = l.replayOne(s, r)
 		}
 	}
-	return errors.Join(err, f.Close())
+	return errors.Join(err, l.closeFile())
 }
 
-func (l *layer) replayOne(s *Stage, f *os.File, r redo) error {
+// checkLength tells whether the file reaches as far as blocks have to be in it that no redo writes: redo must not hide that its end was lost.
+func (l *layer) checkLength() error {
+	var again blockset
+	for _, r := range l.redo {
+		for i := range r.pieces {
+			if p := &r.pieces[i]; !p.zero {
+				again.add(p.off/BlockSize, blockCeil(p.end())/BlockSize)
+			}
+		}
+	}
+	last := int64(-1)
+	l.dataRuns(&l.present, func(a, b int64) bool {
+		for b > a && again.has(b-1) {
+			b--
+		}
+		if a < b {
+			last = b - 1
+		}
+		return true
+	})
+	if last < 0 {
+		return nil
+	}
+	st, err := os.Stat(l.path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return &journal.DamageError{File: l.path, Why: "the file is missing"}
+	case err != nil:
+		return err
+	case st.Size() < (last+1)*BlockSize:
+		return &journal.DamageError{File: l.path, Off: st.Size(), Why: fmt.Sprintf("the file was cut short: block %d has to be in it", last)}
+	}
+	return nil
+}
+
+// zeroFrom writes zeros from off to the end of its block. A block that contradicts its sum goes on doing so.
+func (l *layer) zeroFrom(off int64) error {
+	buf := make([]byte, BlockSize)
+	b := off / BlockSize
+	if _, err := l.f.ReadAt(buf, b*BlockSize); err != nil && err != io.EOF {
+		return fmt.Errorf("read layer: %w", err)
+	}
+	bad := l.verify(buf, b)
+	clear(buf[off%BlockSize:])
+	if bad == nil {
+		return l.put(buf, b)
+	}
+	_, err := l.f.WriteAt(buf[off%BlockSize:], off)
+	return err
+}
+
+func (l *layer) replayOne(s *Stage, r redo) error {
 	switch {
 	case r.blocks:
-		scratch := &layer{path: l.path, f: f}
+		scratch := &layer{path: l.path, f: l.f, sums: l.sums, log: l.log}
+		l.sums.unsynced = true
 		return scratch.rebuild(s, r.pieces)
 	case r.pieces == nil:
-		_, err := f.WriteAt(make([]byte, blockCeil(r.zeroAt)-r.zeroAt), r.zeroAt)
-		return err
+		return l.zeroFrom(r.zeroAt)
 	}
 	for i := range r.pieces {
 		p := &r.pieces[i]
@@ -185,7 +242,7 @@ func (l *layer) replayOne(s *Stage, f *os.File, r redo) error {
 		if err := s.readPiece(p, buf, p.off); err != nil {
 			return err
 		}
-		if _, err := f.WriteAt(buf, p.off); err != nil {
+		if err := l.put(buf, p.off/BlockSize); err != nil {
 			return err
 		}
 	}

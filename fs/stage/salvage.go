@@ -108,6 +108,7 @@ func (j salvageJournal) Append(journal.Kind, ...[]byte) (journal.Ref, error) {
 }
 func (j salvageJournal) Sync(context.Context, journal.LSN) error { return nil }
 func (j salvageJournal) Durable() journal.LSN                    { return 0 }
+func (j salvageJournal) SameBoot() bool                          { return false }
 func (j salvageJournal) End() journal.LSN                        { return 0 }
 func (j salvageJournal) Pin(uint64)                              {}
 func (j salvageJournal) Unpin(uint64)                            {}
@@ -131,6 +132,8 @@ type salvage struct {
 	side    map[*layer]journal.LSN // layers from sidecars, and the position that these are as of
 	general []string
 	why     map[model.Ino][]string
+
+	sameBoot bool // the page cache of the newest record lives
 }
 
 // loadMap reads all dirty nodes out of the map.
@@ -227,6 +230,7 @@ func (sv *salvage) take(r journal.Record) error {
 		sv.general = append(sv.general, err.Error())
 		return nil
 	}
+	sv.sameBoot = r.SameBoot
 	n := sv.node(p.ino)
 	if r.LSN <= n.lsn {
 		return nil
@@ -282,6 +286,7 @@ func (sv *salvage) showOne(n *node, fn func(SalvagedFile) error) error {
 			f.Damage = append(f.Damage, fmt.Sprintf("%s: cut short at %d", l.path, st.Size()))
 		}
 		l.f = file
+		f.Damage = append(f.Damage, l.salvageSums(sv.sameBoot || sv.s.closedWell || l.sealed)...)
 		stack = append(stack, l)
 		if over := l.redoLayer(); over != nil {
 			stack = append(stack, over)

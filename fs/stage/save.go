@@ -30,7 +30,7 @@ func (s *Stage) SyncLayers(ctx context.Context) error {
 			return err
 		}
 		n.mu.RLock()
-		need := n.needSync()
+		need := n.needSync() || n.sumsUnsynced()
 		n.mu.RUnlock()
 		if !need {
 			continue
@@ -53,6 +53,15 @@ func (s *Stage) SyncLayers(ctx context.Context) error {
 func (n *node) needSync() bool {
 	for _, l := range n.layers {
 		if l.needSync {
+			return true
+		}
+	}
+	return false
+}
+
+func (n *node) sumsUnsynced() bool {
+	for _, l := range n.layers {
+		if !l.inline && l.sums.unsynced {
 			return true
 		}
 	}
@@ -229,7 +238,7 @@ func (n *node) saveTo(batch *leveldb.Batch, b *book) (ok bool, err error) {
 		return false, nil
 	}
 	// What was written meanwhile.
-	jobs, err := n.syncJobs()
+	jobs, err := n.syncJobs(true)
 	if err == nil {
 		err = n.finishSync(jobs, n.cuts, n.s.runJobs(jobs))
 	}
@@ -313,6 +322,9 @@ func (l *layer) freeAbsent(f *os.File) error {
 	end := l.lastData() + 1
 	if err := f.Truncate(end * BlockSize); err != nil {
 		return fmt.Errorf("shorten layer: %w", err)
+	}
+	if err := l.sums.f.Truncate(end * sumLen); err != nil {
+		return fmt.Errorf("shorten checksums of layer: %w", err)
 	}
 	for b := int64(0); b < end; {
 		from := b

@@ -43,6 +43,10 @@ func (s *Stage) Snapshot(ino model.Ino, version uint64, base Base) (*Snapshot, e
 		}
 	}
 	p.visible = baseEnd(p.layers, p.size)
+	if n.snapshots == nil {
+		n.snapshots = make(map[*Snapshot]struct{})
+	}
+	n.snapshots[p] = struct{}{}
 	return p, nil
 }
 
@@ -53,7 +57,35 @@ func (p *Snapshot) Size() int64 { return p.size }
 func (p *Snapshot) Attr() (size, mtime, ctime int64) { return p.size, p.mtime, p.ctime }
 
 // ReadAt fills b from offset off and tells how many bytes there were before the end.
-func (p *Snapshot) ReadAt(ctx context.Context, b []byte, off int64) (int, error) {
+func (p *Snapshot) ReadAt(ctx context.Context, b []byte, off int64) (count int, err error) {
+	n := p.n
+	for try := 0; ; try++ {
+		if count, err = p.readOnce(ctx, b, off); !isGone(err) {
+			return count, err
+		}
+		n.mu.Lock()
+		again := try < maxRefetch && n.refetch(err)
+		n.mu.Unlock()
+		if !again {
+			return 0, n.s.damaged(n.ino, err)
+		}
+	}
+}
+
+// dropClean lets go of the layers that were stored before the version: the base has what they hold. The caller holds the node's lock.
+func (p *Snapshot) dropClean() {
+	var keep []*layer
+	for _, l := range p.layers {
+		if l.clean {
+			l.snaps--
+		} else {
+			keep = append(keep, l)
+		}
+	}
+	p.layers, p.visible = keep, baseEnd(keep, p.size)
+}
+
+func (p *Snapshot) readOnce(ctx context.Context, b []byte, off int64) (int, error) {
 	n := p.n
 	n.mu.RLock()
 	if missing(p.layers) {
@@ -62,7 +94,7 @@ func (p *Snapshot) ReadAt(ctx context.Context, b []byte, off int64) (int, error)
 		err := n.openLayers(p.layers)
 		n.mu.Unlock()
 		if err != nil {
-			return 0, n.s.damaged(n.ino, err)
+			return 0, err
 		}
 		n.mu.RLock()
 	}
@@ -70,7 +102,7 @@ func (p *Snapshot) ReadAt(ctx context.Context, b []byte, off int64) (int, error)
 	rest, count, err := v.readLocal(b, off)
 	n.mu.RUnlock()
 	if err != nil {
-		return 0, n.s.damaged(n.ino, err)
+		return 0, err
 	}
 	for _, r := range rest {
 		if err := v.n.fetch(ctx, v.base, b[r.off-off:r.off-off+r.n], r.off); err != nil {
@@ -116,6 +148,7 @@ func (p *Snapshot) Close() error {
 		l.snaps--
 	}
 	p.layers, p.size, p.visible = nil, 0, math.MaxInt64
+	delete(n.snapshots, p)
 	n.mu.Unlock()
 	return n.s.release(n)
 }

@@ -11,6 +11,9 @@
 // A crash: every change is a record of the journal; the leveldb in map/ holds the state as of the last checkpoint, ReplayRecord brings it up. What
 // File.Sync acknowledged is there after a power cut, what File.Flush noted after the death of the process. A version number is never used twice for an inode.
 //
+// Damage: what lies in layer files is compared with checksums when it is read (sums.go). Content that isn't stored yet and isn't what was written is an
+// error, for its readers and the upload alike, and in Damaged; cached content is fetched again.
+//
 // Everything is safe for concurrent use. Changes of one file go one after the other, reads go on beside them, files don't wait for each other, and no lock is
 // held while a Base reads.
 package stage
@@ -108,6 +111,8 @@ type Stage struct {
 	saveMu sync.Mutex   // one saver at a time
 	book   book         // guarded by saveMu
 
+	closedWell bool // the process before saved everything at its end
+
 	mu     sync.Mutex
 	nodes  map[model.Ino]*node
 	idle   list.List // of *node, least recently used first
@@ -127,6 +132,7 @@ type recorder interface {
 	Durable() journal.LSN
 	End() journal.LSN
 	ReadAt(p []byte, ref journal.Ref, off int64) error
+	SameBoot() bool
 	Pin(seg uint64)
 	Unpin(seg uint64)
 	Segments() []journal.Segment
@@ -179,6 +185,12 @@ func Open(dir string, j *journal.Journal, opt Options) (*Stage, error) {
 // Ready ends the replay: layer files get the changes that only the journal had, contents of inodes that the index doesn't know are dropped.
 // Damage that was found is logged and in Damaged; the files concerned answer errors.
 func (s *Stage) Ready(known func(ino model.Ino) bool) error {
+	if err := s.forgetSums(); err != nil {
+		return fmt.Errorf("ready stage: %w", err)
+	}
+	if err := s.noteOpen(); err != nil {
+		return fmt.Errorf("ready stage: %w", err)
+	}
 	for _, n := range s.inMemory() {
 		n.mu.Lock()
 		n.checkGone()
@@ -380,9 +392,8 @@ func (s *Stage) release(n *node) error {
 // takeFiles takes the descriptors of a node that nobody uses.
 func (n *node) takeFiles() (files []*os.File) {
 	for _, l := range n.layers {
-		if l.f != nil && l.snaps == 0 {
-			files = append(files, l.f)
-			l.f = nil
+		if l.snaps == 0 {
+			files = append(files, l.takeFiles()...)
 		}
 	}
 	return files
@@ -444,10 +455,15 @@ func (s *Stage) Close() error {
 		s.done.Wait()
 	}
 	err := s.Checkpoint()
+	all := true
 	for _, n := range s.inMemory() {
 		n.mu.Lock()
 		n.closeFiles()
+		all = all && !n.changed
 		n.mu.Unlock()
+	}
+	if err == nil && all {
+		err = s.noteClosed()
 	}
 	return errors.Join(err, s.cache.close(), s.db.Close())
 }

@@ -22,6 +22,7 @@ const (
 	keyDirty   = 'd' // ino → nothing: the node has dirty content
 	keySegment = 's' // segment → bytes, dirty bytes, unix time of the newest
 	keyMeta    = 'm' // format and totals
+	keyClosed  = 'c' // there when the stage was closed with everything saved
 	keyBatch   = 'q' // batch number → nothing, of the newest batches: a gap is damage
 )
 
@@ -80,6 +81,10 @@ func (s *Stage) readBook() error {
 		return &journal.DamageError{File: filepath.Join(s.dir, "map"), Why: why}
 	}
 	b := book{segs: make(map[uint64]share)}
+	var err error
+	if s.closedWell, err = s.db.Has([]byte{keyClosed}, nil); err != nil {
+		return bad(err.Error())
+	}
 	v, err := s.db.Get([]byte{keyMeta}, nil)
 	switch {
 	case errors.Is(err, leveldb.ErrNotFound):
@@ -138,6 +143,18 @@ func (s *Stage) readBook() error {
 	s.cleanBytes.Store(b.clean)
 	s.dirtyBytes.Store(b.dirty)
 	return s.checkMark(b.batch)
+}
+
+// noteOpen and noteClosed tell the next process whether everything was saved at the end of this one.
+func (s *Stage) noteOpen() error {
+	if !s.closedWell {
+		return nil
+	}
+	return s.db.Delete([]byte{keyClosed}, &lopt.WriteOptions{Sync: true})
+}
+
+func (s *Stage) noteClosed() error {
+	return s.db.Put([]byte{keyClosed}, nil, &lopt.WriteOptions{Sync: true})
 }
 
 // load reads the node from the map. The caller holds its lock.
@@ -271,6 +288,7 @@ const (
 	nodeClean = 1 << iota
 	nodeFrozen
 	nodeInline
+	nodeSummed
 )
 
 // encode is the node as the map holds it, without blocks.
@@ -305,6 +323,9 @@ func (n *node) encode() []byte {
 		}
 		if l.inline {
 			flags |= nodeInline
+		} else if l.summed {
+			flags |= nodeSummed
+			l.sealed = l.frozen
 		}
 		u(l.version, l.id, flags, uint64(l.floor), uint64(l.size))
 		i(l.mtime, l.ctime)
@@ -345,6 +366,8 @@ func (n *node) decode(b []byte) error {
 		}
 		d.bad = d.bad || l.id != id
 		l.clean, l.frozen = flags&nodeClean != 0, flags&nodeFrozen != 0
+		l.summed = flags&nodeSummed != 0
+		l.sealed = l.summed && l.frozen
 		l.floor, l.size, l.mtime, l.ctime = d.pos(), d.pos(), d.i(), d.i()
 		n.layers = append(n.layers, l)
 		if !l.inline {

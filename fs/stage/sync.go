@@ -96,7 +96,7 @@ func (n *node) syncRecords(force bool) error {
 			n.mu.Unlock()
 			return err
 		}
-		jobs, err := n.syncJobs()
+		jobs, err := n.syncJobs(force)
 		if err == nil && try == 3 { // a writer that cuts all the time: make it wait
 			err = n.finishSync(jobs, n.cuts, n.s.runJobs(jobs))
 			n.mu.Unlock()
@@ -169,16 +169,18 @@ func (n *node) recordRedo() error {
 type syncJob struct {
 	l      *layer
 	f      *os.File
+	sums   *os.File // nil: stay as they are
 	blocks blockset
 	dir    bool  // the file's folder has to be synced too
 	err    error // of the sync of the file
 }
 
-// syncJobs takes the unsynced blocks of all layers whose file was written.
-func (n *node) syncJobs() ([]*syncJob, error) {
+// syncJobs takes the unsynced blocks of all layers whose file was written. With sums these are synced too: only what the map says of a layer needs them
+// durable, so an fsync doesn't wait for them.
+func (n *node) syncJobs(sums bool) ([]*syncJob, error) {
 	var jobs []*syncJob
 	for _, l := range n.layers {
-		if l.inline || !l.needSync {
+		if l.inline || !l.needSync && !(sums && l.sums.unsynced) {
 			continue
 		}
 		if l.syncErr != nil && !l.clean {
@@ -190,7 +192,11 @@ func (n *node) syncJobs() ([]*syncJob, error) {
 			n.undoSync(jobs)
 			return nil, n.s.damaged(n.ino, err)
 		}
-		jobs = append(jobs, &syncJob{l: l, f: f, blocks: l.unsynced, dir: !l.dirSynced})
+		j := &syncJob{l: l, f: f, blocks: l.unsynced, dir: !l.dirSynced}
+		if sums {
+			j.sums, l.sums.unsynced = l.sums.f, false
+		}
+		jobs = append(jobs, j)
 		l.unsynced, l.needSync = blockset{}, false
 	}
 	return jobs, nil
@@ -201,6 +207,12 @@ func (s *Stage) runJobs(jobs []*syncJob) error {
 		if err := s.datasync(j.f); err != nil {
 			j.err = fmt.Errorf("sync layer: %w", err)
 			return j.err
+		}
+		if j.sums != nil {
+			if err := s.datasync(j.sums); err != nil {
+				j.err = fmt.Errorf("sync checksums of layer: %w", err)
+				return j.err
+			}
 		}
 		if j.dir {
 			if err := syncDir(filepath.Dir(j.l.path)); err != nil {
@@ -223,6 +235,7 @@ func (n *node) undoSync(jobs []*syncJob) {
 		})
 		j.l.hole.runs(0, j.l.hole.last()+1, func(a, b int64) bool { j.l.unsynced.remove(a, b); return true })
 		j.l.needSync = true
+		j.l.sums.unsynced = j.l.sums.unsynced || j.sums != nil
 	}
 }
 
@@ -261,7 +274,7 @@ func (n *node) finishSync(jobs []*syncJob, cuts uint64, err error) error {
 // syncFiles syncs the files of content that isn't recorded any more.
 func (n *node) syncFiles() error {
 	n.mu.Lock()
-	jobs, err := n.syncJobs()
+	jobs, err := n.syncJobs(false)
 	n.mu.Unlock()
 	if err != nil {
 		return err

@@ -3,7 +3,6 @@ package stage
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"syscall"
 )
@@ -35,7 +34,7 @@ func (n *node) change(ctx context.Context, fn func(got map[int64][]byte) (need [
 	var got map[int64][]byte
 	var gen uint64
 	evicted := false
-	for {
+	for try := 0; ; try++ {
 		n.mu.Lock()
 		if got != nil && gen != n.gen {
 			got = nil
@@ -46,8 +45,10 @@ func (n *node) change(ctx context.Context, fn func(got map[int64][]byte) (need [
 			need, err = fn(got)
 		}
 		v := view{n: n, layers: n.layers, size: n.size, visible: baseEnd(n.layers, n.size), base: n.base, small: n.small, gen: n.gen}
+		again := isGone(err) && try < maxRefetch && n.refetch(err)
 		n.mu.Unlock()
 		switch {
+		case again:
 		case errors.Is(err, errNeedBase):
 			if got == nil {
 				got = make(map[int64][]byte)
@@ -63,7 +64,7 @@ func (n *node) change(ctx context.Context, fn func(got map[int64][]byte) (need [
 			}
 		default:
 			n.s.kickWhenFull()
-			return err
+			return n.s.damaged(n.ino, err)
 		}
 	}
 }
@@ -245,7 +246,8 @@ func (n *node) convert(l *layer, got map[int64][]byte) error {
 	}
 	file.dataRuns(&file.present, func(a, b int64) bool { file.unsynced.add(a, b); return true })
 	l.inline, l.old, l.pieces, l.path = false, l.pieces, nil, file.path
-	l.f, l.present, l.hole, l.unsynced, l.touched, l.needSync = file.f, file.present, file.hole, file.unsynced, file.touched, true
+	l.f, l.sums, l.summed = file.f, file.sums, true
+	l.present, l.hole, l.unsynced, l.touched, l.needSync = file.present, file.hole, file.unsynced, file.touched, true
 	n.s.account(false, l.bytes()-was)
 	n.gen++
 	return nil
@@ -254,7 +256,7 @@ func (n *node) convert(l *layer, got map[int64][]byte) error {
 // convertGhost is convert for content that isn't recorded any more.
 func (n *node) convertGhost(l *layer, got map[int64][]byte) error {
 	file := n.s.newLayer(n.ino, l.version, false, l.floor)
-	f, err := file.open(true)
+	_, err := file.open(true)
 	if err != nil {
 		return err
 	}
@@ -262,7 +264,7 @@ func (n *node) convertGhost(l *layer, got map[int64][]byte) error {
 	file.dataRuns(&file.present, func(a, b int64) bool {
 		buf := make([]byte, (b-a)*BlockSize)
 		if err = n.content(buf, a*BlockSize, got); err == nil {
-			_, err = f.WriteAt(buf, a*BlockSize)
+			err = file.put(buf, a)
 		}
 		return err == nil
 	})
@@ -272,7 +274,7 @@ func (n *node) convertGhost(l *layer, got map[int64][]byte) error {
 	n.s.account(l.clean, file.bytes()-l.bytes())
 	n.s.segs.drop(n.lsn, l.pieces, l.clean)
 	l.inline, l.pieces, l.path = false, nil, file.path
-	l.f, l.present, l.hole, l.needSync = f, file.present, file.hole, true
+	l.f, l.sums, l.summed, l.present, l.hole, l.needSync = file.f, file.sums, true, file.present, file.hole, true
 	n.gen++
 	return nil
 }
@@ -307,7 +309,7 @@ func (n *node) completeBlocks(l *layer, got map[int64][]byte) error {
 
 // rebuild makes the file of a converted layer out of pieces: the blocks that they touch, zeros around them.
 func (l *layer) rebuild(s *Stage, pieces []piece) error {
-	f, err := l.open(true)
+	_, err := l.open(true)
 	if err != nil {
 		return err
 	}
@@ -321,9 +323,7 @@ func (l *layer) rebuild(s *Stage, pieces []piece) error {
 		}
 	}
 	l.dataRuns(&l.present, func(a, b int64) bool {
-		if _, err = f.WriteAt(buf[a*BlockSize:b*BlockSize], a*BlockSize); err != nil {
-			err = fmt.Errorf("write layer: %w", err)
-		}
+		err = l.put(buf[a*BlockSize:b*BlockSize], a)
 		return err == nil
 	})
 	l.needSync = true
@@ -344,25 +344,24 @@ func (l *layer) takeBlocks(pieces []piece) {
 	}
 }
 
-// writeFile writes to the layer's file. A block that the layer doesn't have yet is written whole.
+// writeFile writes to the layer's file, always whole blocks, because sums are of these. What a write leaves of a block is read and compared first.
 func (n *node) writeFile(l *layer, p []byte, off int64, got map[int64][]byte) error {
 	end := off + int64(len(p))
 	b0, b1 := off/BlockSize, (end+BlockSize-1)/BlockSize
 	fresh := (b1 - b0) - (l.present.count(b0, b1) - l.hole.count(b0, b1))
-	has := func(b int64) bool { return l.present.has(b) && !l.hole.has(b) }
 
 	// The parts: a first and a last block to be completed, and what lies between.
 	var head, tail []byte
 	var err error
 	mid, midOff := p, off
-	if off%BlockSize != 0 && !has(b0) {
+	if off%BlockSize != 0 {
 		if head, err = n.complete(p, off, b0, got); err != nil {
 			return err
 		}
 		skip := min((b0+1)*BlockSize-off, int64(len(p)))
 		mid, midOff = p[skip:], off+skip
 	}
-	if end%BlockSize != 0 && len(mid) > 0 && !has(b1-1) {
+	if end%BlockSize != 0 && len(mid) > 0 {
 		if tail, err = n.complete(p, off, b1-1, got); err != nil {
 			return err
 		}
@@ -371,8 +370,7 @@ func (n *node) writeFile(l *layer, p []byte, off int64, got map[int64][]byte) er
 	if err := n.s.reserve(fresh * BlockSize); err != nil {
 		return err
 	}
-	f, err := l.open(true)
-	if err == nil {
+	if _, err = l.open(true); err == nil {
 		// Blocks that are there already count as unsynced even when the write fails midway.
 		if fresh < b1-b0 {
 			l.present.runs(b0, b1, func(a, b int64) bool {
@@ -385,8 +383,12 @@ func (n *node) writeFile(l *layer, p []byte, off int64, got map[int64][]byte) er
 				return true
 			})
 		}
-		l.needSync = true
-		err = writeParts(f, part{head, b0 * BlockSize}, part{mid, midOff}, part{tail, (b1 - 1) * BlockSize})
+		l.needSync, n.changed = true, true
+		for _, q := range [...]part{{head, b0}, {mid, midOff / BlockSize}, {tail, b1 - 1}} {
+			if err = l.put(q.p, q.b); err != nil {
+				break
+			}
+		}
 	}
 	if err != nil {
 		n.s.dirtyBytes.Add(-fresh * BlockSize)
@@ -415,22 +417,8 @@ func (n *node) complete(p []byte, off, b int64, got map[int64][]byte) ([]byte, e
 	return buf, nil
 }
 
+// part is a run of whole blocks from block b on.
 type part struct {
-	p   []byte
-	off int64
-}
-
-func writeParts(f interface {
-	WriteAt([]byte, int64) (int, error)
-}, parts ...part,
-) error {
-	for _, q := range parts {
-		if len(q.p) == 0 {
-			continue
-		}
-		if _, err := f.WriteAt(q.p, q.off); err != nil {
-			return fmt.Errorf("write layer: %w", err)
-		}
-	}
-	return nil
+	p []byte
+	b int64
 }
