@@ -130,6 +130,7 @@ func (f *Found) choose() {
 		}
 		f.Heads[i].Leases = append(f.Heads[i].Leases, s.Lease)
 	}
+	f.warnForks()
 	slices.SortFunc(f.Heads, func(a, b FoundHead) int {
 		if da, db := a.Head.Ancestor(b.Head.Device, b.Head.Counter), b.Head.Ancestor(a.Head.Device, a.Head.Counter); da != db {
 			if da {
@@ -142,6 +143,27 @@ func (f *Found) choose() {
 	})
 }
 
+// warnForks tells of older heads that the newest one of their device doesn't continue, as far as two heads alone show that.
+func (f *Found) warnForks() {
+	said := map[model.DeviceID]bool{}
+	for _, old := range f.Slots {
+		for _, s := range f.Slots {
+			if s.Head.Device != old.Head.Device || s.Head.Counter < old.Head.Counter || s.Hash == old.Hash || said[s.Head.Device] {
+				continue
+			}
+			if slices.ContainsFunc(f.Heads, func(h FoundHead) bool { return h.Hash == old.Hash }) {
+				continue // two of the same counter: it was told
+			}
+			forked := s.Head.Counter == old.Head.Counter || s.Head.Counter == old.Head.Counter+1 && s.Head.Prev != old.Hash || s.Head.Published < old.Head.Published
+			if forked {
+				said[s.Head.Device] = true
+				f.Warnings = append(f.Warnings, fmt.Sprintf("Device %s has signed a head %d that its newest one doesn't continue: its HOME was copied, or was restored from a backup. "+
+					"What only that head names can't be recovered from the newest one.", old.Head.Device, old.Head.Counter))
+			}
+		}
+	}
+}
+
 // Recovered says what Recover did.
 type Recovered struct {
 	Head     *oplog.Head // the head that was applied
@@ -149,16 +171,20 @@ type Recovered struct {
 	Warnings []string
 }
 
-// Recover fills an empty index from the best of the found heads: its checkpoint and segments are read through pool. The engine of
+// Recover fills an empty index from the best of the found heads: its checkpoint and segments are read through pool. When a piece of it can't be read although
+// every lease answered, the next head is taken, and Warnings say so; while a lease is silent that is an error, since it may have the piece. The engine of
 // this HOME then continues that head as device, which must be new. ErrNoHead when there is none. After an error the index must be thrown away.
 func Recover(ctx context.Context, keys *keychain.Keychain, pool *transfer.Pool, x *index.Index, found Found, device model.DeviceID, log *slog.Logger) (Recovered, error) {
 	if len(found.Heads) == 0 {
 		return Recovered{}, ErrNoHead
 	}
-	best := found.Heads[0]
-	r := recovery{ctx: ctx, keys: keys, pool: pool, x: x, drive: best.Head.Drive}
+	r := recovery{ctx: ctx, keys: keys, pool: pool, x: x, drive: found.Heads[0].Head.Drive}
+	best, err := r.readable(&found)
+	if err != nil {
+		return r.out, err
+	}
 	r.out.Head = best.Head
-	for _, h := range found.Heads[1:] {
+	for _, h := range found.Heads {
 		if !best.Head.Ancestor(h.Head.Device, h.Head.Counter) {
 			r.out.Warnings = append(r.out.Warnings, fmt.Sprintf("Device %s has published changes (up to %s) that the recovered state doesn't have; they stay at the providers.",
 				h.Head.Device, h.Head.Published.Time().UTC().Format("2006-01-02 15:04:05")))
@@ -193,6 +219,37 @@ type recovery struct {
 	drive oplog.Drive
 	out   Recovered
 	spans []span
+}
+
+// readable is the best head all of whose pieces can be read. Where there is no other to go to they aren't read here, but when they are applied.
+func (r *recovery) readable(found *Found) (best FoundHead, err error) {
+	if len(found.Heads) == 1 || len(found.Unreachable) > 0 {
+		return found.Heads[0], nil
+	}
+	var errs []error
+	for _, h := range found.Heads {
+		err := r.check(h.Head)
+		if err == nil {
+			return h, nil
+		}
+		if r.ctx.Err() != nil {
+			return best, r.ctx.Err()
+		}
+		errs = append(errs, err)
+		r.out.Warnings = append(r.out.Warnings, fmt.Sprintf("Head %d of device %s, with changes up to %s, can't be read, so an older or another state was recovered: %v",
+			h.Head.Counter, h.Head.Device, h.Head.Published.Time().UTC().Format("2006-01-02 15:04:05"), err))
+	}
+	return best, fmt.Errorf("none of %d heads can be read: %w", len(found.Heads), errors.Join(errs...))
+}
+
+// check reads every piece that a head names.
+func (r *recovery) check(h *oplog.Head) error {
+	for _, b := range blobsOf(h) {
+		if err := readBlob(r.ctx, r.pool, r.keys.Identity(), b, io.Discard); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // recoverBatch is how many records one batch applies.
