@@ -22,7 +22,13 @@ type folderWriter struct {
 	store *Folder
 	file  *os.File // nil after the end
 	path  string   // where Commit puts it
+
+	written int64 // bytes
+	begun   int64 // how many of them the system was asked to write to the disk
 }
+
+// beginStep is how many bytes come before the system is asked to write them to the disk, beside the arrival of the next ones.
+const beginStep = 1 << 20
 
 // Create implements Store.
 func (f *Folder) Create(lease ids.Lease, id ids.Shard) (Writer, error) {
@@ -39,6 +45,10 @@ func (f *Folder) create(path string) (*folderWriter, error) {
 
 func (w *folderWriter) Write(p []byte) (int, error) {
 	n, err := w.file.Write(p)
+	if w.written += int64(n); w.written-w.begun >= beginStep {
+		durable.Begin(w.file, w.begun, w.written-w.begun)
+		w.begun = w.written
+	}
 	if err != nil {
 		return n, mapError(err)
 	}
@@ -89,12 +99,12 @@ func (w *folderWriter) Publish() error {
 		return errors.Join(mapError(err), w.Abort())
 	}
 	w.file = nil
-	named := make(chan error, 1)
-	go func() { named <- errors.Join(w.store.root(fresh), w.store.flush.dir(dir)) }()
+	// The bytes first: a journalling filesystem then has written the name with them, and finds nothing to do for the folder. At the same time
+	// the folder's sync would end a transaction before the bytes are in it, and cost a second one.
 	w.store.pace <- struct{}{}
 	err = durable.Data(file)
 	<-w.store.pace
-	return errors.Join(mapError(err), <-named, file.Close())
+	return errors.Join(mapError(err), w.store.root(fresh), w.store.flush.dir(dir), file.Close())
 }
 
 // Abort implements Writer.

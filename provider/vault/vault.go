@@ -5,7 +5,7 @@
 //
 // # Order of writes
 //
-// A new shard: reserve quota (memory) → bytes to a temporary file → announce in the ledger, sync that → rename → sync bytes and folder at the same time → finish in
+// A new shard: reserve quota (memory) → bytes to a temporary file → announce in the ledger, sync that → rename → sync bytes, then folder → finish in
 // the ledger → answer. A deletion: announce, sync → unlink, sync the folder → finish. At Open, what was announced and not finished is looked up on the disk and
 // finished; a shard whose bytes a power cut left incomplete under their name is removed then, which is why the announcement comes first.
 // A shard that is put again replaces the stored bytes, which heals them if they were damaged, and changes no counter.
