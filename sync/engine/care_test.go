@@ -166,6 +166,49 @@ func TestCollectIsDueOverRestarts(t *testing.T) {
 	}
 }
 
+// deleter tells of each Delete.
+type deleter struct {
+	*memshards.Store
+	deletes func()
+}
+
+func (d *deleter) Delete(ctx context.Context, ids []model.ShardID) error {
+	d.deletes()
+	return d.Store.Delete(ctx, ids)
+}
+
+// Whoever publishes doesn't wait for trash to be deleted, and what becomes trash meanwhile stays.
+func TestTrashHoldsNothingUp(t *testing.T) {
+	w := newWorld(t, 6)
+	var e *Engine
+	calls := 0
+	w.wrap = func(_ int, s *memshards.Store) transfer.Shards {
+		return &deleter{s, func() {
+			calls++
+			if !e.publishing.TryLock() {
+				t.Error("publishing is held while a lease is asked")
+				return
+			}
+			e.log.local.Trash = append(e.log.local.Trash, trash{Counter: 1 << 40})
+			e.publishing.Unlock()
+		}}
+	}
+	h := w.home(t.TempDir(), 1)
+	defer h.close()
+	h.mkroot()
+	e, err := New(Config{Index: h.x, Pool: h.pool, Keys: w.keys, Device: h.dev, Files: h.c, Contents: h.c, Clock: w.clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.log.local.Trash = []trash{{Counter: 1 << 40}, {Shards: []model.Shard{{Lease: w.stores[0].Info().ID}}}}
+	if _, err := e.publish(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.emptyTrash(t.Context()); err != nil || calls != 1 || len(e.log.local.Trash) != 2 {
+		t.Errorf("%v: %d requests; the trash is %+v", err, calls, e.log.local.Trash)
+	}
+}
+
 // What a pack had is deleted only when a head said that it is gone, not when any later head was published.
 func TestTrashWaitsForItsDrop(t *testing.T) {
 	w := newWorld(t, 6)

@@ -344,24 +344,29 @@ func (e *Engine) readPack(ctx context.Context, p *model.Pack) ([]byte, error) {
 	return plain, nil
 }
 
-// emptyTrash deletes the shards that no head names any more.
+// emptyTrash deletes the shards that no head names any more. Nothing waits for it: publishing isn't held while leases are asked. caring is held.
 func (e *Engine) emptyTrash(ctx context.Context) error {
 	e.publishing.Lock()
-	defer e.publishing.Unlock()
-	now := e.now()
-	var keep []trash
+	due := e.dueTrash()
+	e.publishing.Unlock()
 	var errs []error
-	unsaid := e.unsaidDrops()
-	for _, t := range e.log.local.Trash {
-		age := now.Sub(time.Unix(t.Time, 0))
-		if unsaid() || t.Counter > e.log.local.Done || age < trashRest || (!e.allHave(t.Counter) && age < trashPatience) {
-			keep = append(keep, t)
-			continue
+	gone := false
+	for _, t := range due {
+		if t != nil {
+			gone = true
+			errs = append(errs, e.deleteShards(ctx, t.Shards)) // what a provider doesn't delete now, the sweep finds
 		}
-		errs = append(errs, e.deleteShards(ctx, t.Shards)) // what a provider doesn't delete now, the sweep finds
 	}
-	if len(keep) == len(e.log.local.Trash) {
+	if !gone {
 		return nil
+	}
+	e.publishing.Lock()
+	defer e.publishing.Unlock()
+	var keep []trash
+	for i, t := range e.log.local.Trash { // others only append
+		if i >= len(due) || due[i] == nil {
+			keep = append(keep, t)
+		}
 	}
 	e.log.local.Trash = keep
 	b := e.cfg.Index.Begin()
@@ -373,6 +378,21 @@ func (e *Engine) emptyTrash(ctx context.Context) error {
 		return fmt.Errorf("note what was deleted: %w", err)
 	}
 	return errors.Join(errs...)
+}
+
+// dueTrash is the trash, with nil in the place of what must stay for now. publishing is held.
+func (e *Engine) dueTrash() []*trash {
+	now := e.now()
+	unsaid := e.unsaidDrops()
+	due := make([]*trash, len(e.log.local.Trash))
+	for i, t := range e.log.local.Trash {
+		age := now.Sub(time.Unix(t.Time, 0))
+		if unsaid() || t.Counter > e.log.local.Done || age < trashRest || (!e.allHave(t.Counter) && age < trashPatience) {
+			continue
+		}
+		due[i] = &t
+	}
+	return due
 }
 
 // unsaidDrops tells, when it is asked, whether the outbox holds that a pack is gone: a head that was published since, because a piece of the log had
