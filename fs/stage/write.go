@@ -7,9 +7,6 @@ import (
 	"syscall"
 )
 
-// maxWrite is how many bytes of a small content or redo go into one record.
-const maxWrite = 512 << 10
-
 // WriteAt writes p at off and lets the file grow. ENOSPC (wrapped) when the stage or the disk is full: then nothing is corrupt, though bytes
 // inside [off, off+len(p)) may be old or new. The stage doesn't touch the times: see SetAttr.
 func (f *File) WriteAt(ctx context.Context, p []byte, off int64) error {

@@ -197,7 +197,7 @@ func (e *Engine) writeSegment(ctx context.Context, o *indexOutbox, which *chosen
 		if !which.goes(g.Rev) {
 			return true
 		}
-		if inner = e.writeGroup(w, g, which.folded[g.Rev]); inner != nil {
+		if inner = e.writeGroup(w, g, which.folded[g.Rev], o.upTo); inner != nil {
 			return false
 		}
 		revs = append(revs, g.Rev)
@@ -212,12 +212,12 @@ func (e *Engine) writeSegment(ctx context.Context, o *indexOutbox, which *chosen
 }
 
 // writeGroup writes one group unless a record of it went since the plan was made.
-func (e *Engine) writeGroup(w *oplog.Writer, g index.Group, folded int) error {
+func (e *Engine) writeGroup(w *oplog.Writer, g index.Group, folded int, upTo model.Rev) error {
 	records, err := e.cfg.Index.Records(g)
 	if err != nil {
 		return fmt.Errorf("read group %d: %w", g.Rev, err)
 	}
-	if missing(g, records) != folded {
+	if missing(g, records) != folded || ahead(records, upTo) {
 		return errReplan
 	}
 	err = w.Group(oplog.Group{Rev: g.Rev, Device: e.DeviceOf(g.Rev), Records: records})
@@ -225,6 +225,14 @@ func (e *Engine) writeGroup(w *oplog.Writer, g index.Group, folded int) error {
 		return fmt.Errorf("%w: %w", errReplan, err) // the plan would not have chosen it: the record is another one by now
 	}
 	return err
+}
+
+// ahead tells whether a record names extents of a revision behind upTo: its content was stored while the plan was made, and the group that
+// brings the extents is not in it.
+func ahead(records []model.Record, upTo model.Rev) bool {
+	return slices.ContainsFunc(records, func(r model.Record) bool {
+		return r.Inode != nil && r.Inode.Content.Kind == model.ContentStored && r.Inode.Content.Rev > upTo
+	})
 }
 
 // missing counts the names and inodes of a group that it has no record of, folders whose names it changes left out.
