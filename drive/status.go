@@ -2,6 +2,7 @@ package drive
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -43,11 +44,32 @@ func (d *Drive) Status() *Status {
 	for _, w := range e.Warnings {
 		s.Warnings = append(s.Warnings, fmt.Sprintf("%s (%s)", w.Text, w.Last.Local().Format("2006-01-02 15:04:05")))
 	}
+	s.Warnings = append(s.Warnings, d.damageWarnings()...)
 	s.Warnings = append(s.Warnings, d.leaseWarnings(s.Leases)...)
 	if s.Warnings == nil {
 		s.Warnings = []string{}
 	}
 	return s
+}
+
+// mostDamage bounds the files that status names.
+const mostDamage = 20
+
+// damageWarnings name the files whose content on this disk was found damaged and isn't stored anywhere else.
+func (d *Drive) damageWarnings() (out []string) {
+	damaged := d.stage.Damaged()
+	view := d.index.Now()
+	for _, ino := range slices.Sorted(maps.Keys(damaged)) {
+		if len(out) == mostDamage {
+			return append(out, fmt.Sprintf("and %d more files are damaged on this disk", len(damaged)-mostDamage))
+		}
+		path, err := view.Path(ino)
+		if err != nil {
+			path = fmt.Sprintf("inode %d", ino)
+		}
+		out = append(out, fmt.Sprintf("%s is damaged on this disk: %v; write it again, revert it, or save the rest of it with `ccdrive recover --from %s`", path, damaged[ino], d.opt.Home.Dir))
+	}
+	return out
 }
 
 // leaseWarnings are about leases that are silent, nearly full, or end soon.
