@@ -25,7 +25,7 @@ const (
 // errReplan is returned when a record of the plan was folded into a newer one before it was read.
 var errReplan = errors.New("the index changed meanwhile")
 
-// publishLoop publishes whenever something may be, at most every Config.Publishing, at once for Sync.
+// publishLoop publishes whenever something may be, at most every Config.Publishing and a tenth of the time, at once for Sync.
 func (e *Engine) publishLoop(ctx context.Context) error {
 	last := e.now().Add(-e.cfg.Publishing)
 	retry, took := time.Duration(0), time.Duration(0)
@@ -34,7 +34,7 @@ func (e *Engine) publishLoop(ctx context.Context) error {
 			return err
 		}
 		for !e.publishNow() {
-			d := max(e.cfg.Publishing, 4*took) - e.now().Sub(last)
+			d := max(e.cfg.Publishing, 9*took) - e.now().Sub(last)
 			if d <= 0 {
 				break
 			}
