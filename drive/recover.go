@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/cloudcoin/cloudcoin/crypto/keychain"
@@ -147,7 +146,6 @@ func (f *finder) restore(ctx context.Context, p phrase.Phrase, found *engine.Fou
 	if err := d.setLeases(f.leases); err != nil {
 		return err
 	}
-	d.fetch = nil
 	if err := d.openStores(); err != nil {
 		return err
 	}
@@ -184,5 +182,5 @@ func (f *finder) noHead(urls []string) error {
 	case len(f.leases) == 0:
 		return fmt.Errorf("the providers hold no lease of this phrase: %w; is it the right phrase, and the right provider?", ErrNotFound)
 	}
-	return fmt.Errorf("the leases of this phrase hold no published state: %w (unreachable: %v)", ErrNotFound, slices.Concat(f.report.Unreachable))
+	return fmt.Errorf("the leases of this phrase hold no published state: %w (unreachable: %v)", ErrNotFound, f.report.Unreachable)
 }

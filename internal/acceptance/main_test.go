@@ -6,7 +6,6 @@ package acceptance
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,29 +14,13 @@ import (
 	"time"
 
 	"github.com/cloudcoin/cloudcoin/internal/bench/session"
+	"github.com/cloudcoin/cloudcoin/internal/programs"
 )
 
 // bin is the folder of the programs, built once.
 var bin string
 
-func TestMain(m *testing.M) { os.Exit(testMain(m)) }
-
-func testMain(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "ccbin-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	build := exec.Command("go", "build", "-o", dir, "github.com/cloudcoin/cloudcoin/cmd/ccdrive", "github.com/cloudcoin/cloudcoin/cmd/ccprovider")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the programs: %v\n%s", err, out)
-		return 1
-	}
-	bin = dir
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(programs.Main(m, func(dir string) { bin = dir })) }
 
 // limit bounds every wait of these tests; none comes near it.
 const limit = 3 * time.Minute

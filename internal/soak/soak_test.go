@@ -6,38 +6,20 @@ package soak
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"strconv"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/cloudcoin/cloudcoin/internal/bench/session"
+	"github.com/cloudcoin/cloudcoin/internal/programs"
 )
 
 var bin string
 
-func TestMain(m *testing.M) { os.Exit(testMain(m)) }
-
-func testMain(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "ccbin-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	build := exec.Command("go", "build", "-o", dir, "github.com/cloudcoin/cloudcoin/cmd/ccdrive", "github.com/cloudcoin/cloudcoin/cmd/ccprovider")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the programs: %v\n%s", err, out)
-		return 1
-	}
-	bin = dir
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(programs.Main(m, func(dir string) { bin = dir })) }
 
 // rounds says how long a test goes on: short rounds in `make test`, until the minutes are over (and at least long rounds) in `make soak`.
 type rounds struct {
