@@ -80,26 +80,35 @@ func (tm *team) ops() (n int64) {
 // run writes until a random moment, at which the drive is killed.
 func (tm *team) run(t *testing.T, d *session.Drive, rnd *rand.Rand, round int) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	errs := make([]error, len(tm.writers))
-	var wg sync.WaitGroup
-	for i, w := range tm.writers {
-		wg.Go(func() { errs[i] = w.Run(ctx) })
-	}
+	kill := tm.write(d)
 	if round%3 == 2 {
 		pause(rnd, 400*time.Millisecond)
 		killProvider(t, d, 1+rnd.IntN(6))
 	}
 	pause(rnd, 1500*time.Millisecond)
-	if err := d.Kill(); err != nil {
-		t.Fatal(err)
+	kill(t)
+}
+
+// write lets the writers begin. The function that it returns kills the drive and ends them; an operation that failed before that fails the test.
+func (tm *team) write(d *session.Drive) (kill func(*testing.T)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	errs := make([]error, len(tm.writers))
+	var wg sync.WaitGroup
+	for i, w := range tm.writers {
+		wg.Go(func() { errs[i] = w.Run(ctx) })
 	}
-	cancel()
-	wg.Wait()
-	for _, err := range errs {
-		if err != nil && !killed(err) {
-			t.Fatalf("an operation failed before the kill: %v", err)
+	return func(t *testing.T) {
+		t.Helper()
+		defer cancel()
+		if err := d.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		wg.Wait()
+		for _, err := range errs {
+			if err != nil && !killed(err) {
+				t.Fatalf("an operation failed before the drive was killed: %v", err)
+			}
 		}
 	}
 }

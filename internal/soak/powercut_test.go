@@ -3,13 +3,11 @@
 package soak
 
 import (
-	"context"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -78,13 +76,7 @@ func TestSoakPowerCut(t *testing.T) {
 // acknowledged right before the cut.
 func (tm *team) runUntilCut(t *testing.T, d *session.Drive, disk *disk, providers []session.Provider, rnd *rand.Rand) (before []*load.State) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	errs := make([]error, len(tm.writers))
-	var wg sync.WaitGroup
-	for i, w := range tm.writers {
-		wg.Go(func() { errs[i] = w.Run(ctx) })
-	}
+	kill := tm.write(d)
 	pause(rnd, 2500*time.Millisecond)
 	signalProviders(t, providers, syscall.SIGSTOP)
 	defer signalProviders(t, providers, syscall.SIGCONT)
@@ -93,16 +85,7 @@ func (tm *team) runUntilCut(t *testing.T, d *session.Drive, disk *disk, provider
 		before = append(before, w.Snapshot())
 	}
 	disk.cut(t)
-	if err := d.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	cancel()
-	wg.Wait()
-	for _, err := range errs {
-		if err != nil && !killed(err) {
-			t.Fatalf("an operation failed before the cut: %v", err)
-		}
-	}
+	kill(t)
 	disk.swap(t)
 	return before
 }
